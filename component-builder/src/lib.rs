@@ -1,0 +1,99 @@
+//! Builds the workspace's WebAssembly components from build scripts.
+//!
+//! Every component is built by a cargo of its own with the `component` profile into one fixed directory beside the
+//! outer build, `<target>/components`, so that its cache survives and the outer build's lock is never waited for.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The target every component is built for.
+pub const TARGET: &str = "wasm32-wasip2";
+
+/// Why a component could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The build script runs outside cargo.
+    #[error("the environment variable {0} is missing: this runs only inside a build script")]
+    Environment(&'static str),
+    /// cargo could not be started.
+    #[error("cannot run cargo for component {package}: {source}")]
+    Spawn {
+        /// The package.
+        package: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// cargo failed; most often the target is missing.
+    #[error("component {package} did not build; is the target there? `rustup target add {TARGET}`\n{stderr}")]
+    Failed {
+        /// The package.
+        package: String,
+        /// What cargo printed.
+        stderr: String,
+    },
+    /// The artifact could not be copied.
+    #[error("cannot copy {path}: {source}")]
+    Copy {
+        /// The artifact.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// Builds `package` and copies the component to `OUT_DIR/<file>`; returns that path.
+///
+/// `inputs` are files and folders, relative to the workspace root, whose change asks for a rebuild.
+///
+/// # Errors
+/// Where cargo cannot be run, the build fails or the artifact cannot be copied.
+pub fn build(package: &str, file: &str, inputs: &[&str]) -> Result<PathBuf, BuildError> {
+    let out_dir = PathBuf::from(variable("OUT_DIR")?);
+    let root = workspace_root(&PathBuf::from(variable("CARGO_MANIFEST_DIR")?));
+    for input in inputs.iter().chain(&["Cargo.toml", "Cargo.lock", "wit"]) {
+        println!("cargo:rerun-if-changed={}", root.join(input).display());
+    }
+    let target_dir = target_dir(&out_dir).join("components");
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(&root)
+        .args(["build", "--quiet", "--profile", "component", "--target", TARGET, "--package", package])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("CLIPPY_ARGS")
+        .env_remove("CARGO_BUILD_TARGET")
+        .output()
+        .map_err(|source| BuildError::Spawn { package: package.into(), source })?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(BuildError::Failed { package: package.into(), stderr });
+    }
+    let artifact = target_dir.join(TARGET).join("component").join(format!("{}.wasm", package.replace('-', "_")));
+    let copy = out_dir.join(file);
+    fs::copy(&artifact, &copy).map_err(|source| BuildError::Copy { path: artifact, source })?;
+    Ok(copy)
+}
+
+fn variable(name: &'static str) -> Result<std::ffi::OsString, BuildError> {
+    env::var_os(name).ok_or(BuildError::Environment(name))
+}
+
+/// The nearest folder above that holds `Cargo.lock` or, before there is one, a `wit` folder.
+fn workspace_root(manifest_dir: &Path) -> PathBuf {
+    let root = manifest_dir.ancestors().find(|dir| dir.join("wit").is_dir() && dir.join("Cargo.toml").is_file());
+    root.unwrap_or(manifest_dir).to_path_buf()
+}
+
+/// `OUT_DIR` is `<target>/[<triple>/]<profile>/build/<package>/out`.
+fn target_dir(out_dir: &Path) -> PathBuf {
+    let build = out_dir.ancestors().find(|dir| dir.file_name() == Some(OsStr::new("build")));
+    let profile = build.and_then(Path::parent);
+    let above = profile.and_then(Path::parent);
+    let tagged = above.and_then(|dir| dir.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()));
+    tagged.or(above).unwrap_or(out_dir).to_path_buf()
+}

@@ -1,0 +1,104 @@
+//! Import `audit`: the durable record of every attempt. The port, and its link to the component.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use wasmtime::component::{HasData, Linker};
+
+use crate::bindings::audit::AuditError as WireError;
+use crate::evidence::Evidence;
+use crate::record::{self, Event};
+
+/// Why an event was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// It could not be written.
+    #[error("the audit record could not be written: {0}")]
+    Write(#[from] std::io::Error),
+    /// The log was closed or its writer died.
+    #[error("the audit log is closed")]
+    Closed,
+    /// It took too long.
+    #[error("the audit record was not written in time")]
+    TimedOut,
+}
+
+/// Where events go. An `Ok` means that the event survives a crash, as far as the configured durability promises.
+#[async_trait]
+pub trait Audit: Send + Sync + 'static {
+    /// Records one event.
+    ///
+    /// # Errors
+    /// Where it was not recorded; nothing is minted then.
+    async fn append(&self, event: Event) -> Result<(), AuditError>;
+    /// Whether events can be recorded now; for `/readyz`.
+    ///
+    /// # Errors
+    /// Where they cannot.
+    async fn ready(&self) -> Result<(), AuditError>;
+    /// Writes what is only counted so far and a closing checkpoint.
+    ///
+    /// # Errors
+    /// Where that could not be written.
+    async fn close(&self) -> Result<(), AuditError>;
+}
+
+/// What the import needs of one request.
+pub struct AuditCtx {
+    /// The log.
+    pub log: Arc<dyn Audit>,
+    /// How long one event may take.
+    pub timeout: Duration,
+    /// The request's correlation id.
+    pub correlation_id: String,
+    /// How many events this request has written.
+    pub written: u32,
+}
+
+impl AuditCtx {
+    /// Records one event, within the time limit.
+    ///
+    /// # Errors
+    /// Where it was not recorded.
+    pub async fn append(&mut self, event: Event) -> Result<(), AuditError> {
+        match tokio::time::timeout(self.timeout, self.log.append(event)).await {
+            Ok(written) => written?,
+            Err(_elapsed) => return Err(AuditError::TimedOut),
+        }
+        self.written = self.written.saturating_add(1);
+        Ok(())
+    }
+}
+
+/// The context with what it shares with the other imports.
+pub struct AuditView<'a> {
+    /// The import's own context.
+    pub ctx: &'a mut AuditCtx,
+    /// What the host has seen proven in this request.
+    pub evidence: &'a Evidence,
+}
+
+impl crate::bindings::audit::Host for AuditView<'_> {
+    async fn append(&mut self, event: String) -> Result<(), WireError> {
+        let event = record::attempt(&self.ctx.correlation_id, self.evidence, &event).map_err(|why| WireError::Other(Some(why.to_string())))?;
+        self.ctx.append(event).await.map_err(|error| {
+            tracing::error!(correlation_id = %self.ctx.correlation_id, %error, "audit");
+            WireError::Unavailable
+        })
+    }
+}
+
+struct Import;
+
+impl HasData for Import {
+    type Data<'a> = AuditView<'a>;
+}
+
+/// Links the import into a component's linker.
+///
+/// # Errors
+/// Where the linker already has it.
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> AuditView<'_>) -> wasmtime::Result<()> {
+    crate::bindings::audit::add_to_linker::<T, Import>(linker, view)
+}

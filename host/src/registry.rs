@@ -1,0 +1,135 @@
+//! Import `registry`: the operator's registrations. The port, and its link to the component.
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, Linker};
+
+pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, SubjectKind, SubjectMapping, System};
+
+/// A signature algorithm that may be registered for an issuer (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Ed25519.
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, 2,048 bits or more.
+    Rs256,
+    /// RSASSA-PSS with SHA-256, 2,048 bits or more.
+    Ps256,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::EdDsa, Self::Es256, Self::Es384, Self::Rs256, Self::Ps256];
+
+    /// Its JOSE name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+        }
+    }
+
+    /// The algorithm of this JOSE name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// Where an issuer's public keys are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum JwksSource {
+    /// `https`, or `http` on loopback.
+    Url(String),
+    /// A file.
+    File(std::path::PathBuf),
+}
+
+/// How an issuer's signatures are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IssuerKeys {
+    /// Where its keys are.
+    pub source: JwksSource,
+    /// What it may sign with.
+    pub algorithms: Vec<Algorithm>,
+    /// How long a fetched set may serve while the source is down.
+    pub max_stale: std::time::Duration,
+}
+
+/// Who may ask for what. One value is one consistent snapshot: it never changes while a request holds it.
+pub trait Registry: Send + Sync + 'static {
+    /// What holds for every request.
+    fn settings(&self) -> &System;
+    /// Finds a client.
+    fn find_client(&self, id: &str) -> Option<Arc<Client>>;
+    /// Finds the client that names exactly this caller-issuer and `sub`.
+    fn find_client_by_identity(&self, issuer: &str, sub: &str) -> Option<Arc<Client>>;
+    /// Finds a trusted issuer.
+    fn find_issuer(&self, issuer: &str) -> Option<Arc<Issuer>>;
+    /// Finds an audience.
+    fn find_audience(&self, id: &str) -> Option<Arc<Audience>>;
+    /// SHA-256 digests of the client's live secrets, at most two; empty for an unknown client.
+    fn secret_digests(&self, client: &str) -> Vec<[u8; 32]>;
+    /// How the signatures of a trusted issuer are checked.
+    fn issuer_keys(&self, issuer: &str) -> Option<Arc<IssuerKeys>>;
+}
+
+/// What the import needs of one request.
+pub struct RegistryCtx {
+    registry: Arc<dyn Registry>,
+}
+
+impl RegistryCtx {
+    /// Answers from `registry`.
+    pub fn new(registry: Arc<dyn Registry>) -> Self {
+        Self { registry }
+    }
+}
+
+/// The context, ready to serve a call.
+pub struct RegistryView<'a> {
+    /// The import's own context.
+    pub ctx: &'a RegistryCtx,
+}
+
+impl crate::bindings::registry::Host for RegistryView<'_> {
+    fn settings(&mut self) -> System {
+        self.ctx.registry.settings().clone()
+    }
+
+    fn find_client(&mut self, id: String) -> Option<Client> {
+        self.ctx.registry.find_client(&id).map(Arc::unwrap_or_clone)
+    }
+
+    fn find_client_by_identity(&mut self, issuer: String, sub: String) -> Option<Client> {
+        self.ctx.registry.find_client_by_identity(&issuer, &sub).map(Arc::unwrap_or_clone)
+    }
+
+    fn find_issuer(&mut self, issuer: String) -> Option<Issuer> {
+        self.ctx.registry.find_issuer(&issuer).map(Arc::unwrap_or_clone)
+    }
+
+    fn find_audience(&mut self, id: String) -> Option<Audience> {
+        self.ctx.registry.find_audience(&id).map(Arc::unwrap_or_clone)
+    }
+}
+
+struct Import;
+
+impl HasData for Import {
+    type Data<'a> = RegistryView<'a>;
+}
+
+/// Links the import into a component's linker.
+///
+/// # Errors
+/// Where the linker already has it.
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> RegistryView<'_>) -> wasmtime::Result<()> {
+    crate::bindings::registry::add_to_linker::<T, Import>(linker, view)
+}

@@ -1,0 +1,159 @@
+//! Import `store`: small shared state with expiry. The port, and its link to the component.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use wasmtime::component::{HasData, Linker};
+
+pub use crate::bindings::store::{Entry, StoreError, Swap};
+
+/// The longest key, in bytes.
+pub const MAX_KEY: usize = 256;
+/// The longest value, in bytes.
+pub const MAX_VALUE: usize = 64 * 1024;
+/// The most keys in one question.
+pub const MAX_KEYS: usize = 64;
+
+/// The closed set of spaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Values that may be used once, such as the `jti` of an assertion. Insert-only.
+    SingleUse,
+    /// Digests of revoked `jti`. Insert-only.
+    Revocation,
+    /// Free for the component's own small state.
+    State,
+}
+
+impl Space {
+    /// Its name in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SingleUse => "single-use",
+            Self::Revocation => "revocation",
+            Self::State => "state",
+        }
+    }
+
+    /// The space of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::SingleUse, Self::Revocation, Self::State].into_iter().find(|space| space.name() == name)
+    }
+
+    /// Whether what was once written stays until it expires.
+    pub fn insert_only(self) -> bool {
+        match self {
+            Self::SingleUse | Self::Revocation => true,
+            Self::State => false,
+        }
+    }
+}
+
+/// Where small shared state lives. Expired entries count as absent.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The live entries of `keys`, in their order.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    async fn get_many(&self, space: Space, keys: &[Vec<u8>]) -> Result<Vec<Option<Entry>>, StoreError>;
+    /// Writes if the live entry's revision is `expected` (`None`: if there is none). `expires_at` is in Unix seconds.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    async fn compare_and_swap(&self, space: Space, key: &[u8], expected: Option<u64>, value: &[u8], expires_at: u64) -> Result<Swap, StoreError>;
+    /// Deletes the live entry if its revision is `expected` (`None`: whatever it is); answers whether it did.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    async fn delete(&self, space: Space, key: &[u8], expected: Option<u64>) -> Result<bool, StoreError>;
+    /// Deletes what has expired; answers how many entries that were. At most a bounded number a call.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    async fn sweep(&self) -> Result<u64, StoreError>;
+    /// Whether it can be asked now; for `/readyz`.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// What the import needs of one request.
+pub struct StoreCtx {
+    store: Arc<dyn Store>,
+    timeout: Duration,
+}
+
+impl StoreCtx {
+    /// Asks `store`, each question for at most `timeout`.
+    pub fn new(store: Arc<dyn Store>, timeout: Duration) -> Self {
+        Self { store, timeout }
+    }
+}
+
+/// The context, ready to serve a call.
+pub struct StoreView<'a> {
+    /// The import's own context.
+    pub ctx: &'a StoreCtx,
+}
+
+impl StoreView<'_> {
+    async fn ask<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.ctx.timeout, question).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(StoreError::Unavailable),
+        }
+    }
+}
+
+impl crate::bindings::store::Host for StoreView<'_> {
+    async fn get_many(&mut self, space: String, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Entry>>, StoreError> {
+        let space = Space::named(&space).ok_or(StoreError::Refused)?;
+        if keys.len() > MAX_KEYS || keys.iter().any(|key| key.len() > MAX_KEY) {
+            return Err(StoreError::TooLarge);
+        }
+        self.ask(self.ctx.store.get_many(space, &keys)).await
+    }
+
+    async fn compare_and_swap(
+        &mut self,
+        space: String,
+        key: Vec<u8>,
+        expected: Option<u64>,
+        value: Vec<u8>,
+        expires_at: u64,
+    ) -> Result<Swap, StoreError> {
+        let space = Space::named(&space).ok_or(StoreError::Refused)?;
+        if space.insert_only() && expected.is_some() {
+            return Err(StoreError::Refused);
+        }
+        if key.len() > MAX_KEY || value.len() > MAX_VALUE {
+            return Err(StoreError::TooLarge);
+        }
+        self.ask(self.ctx.store.compare_and_swap(space, &key, expected, &value, expires_at)).await
+    }
+
+    async fn delete(&mut self, space: String, key: Vec<u8>, expected: Option<u64>) -> Result<bool, StoreError> {
+        let space = Space::named(&space).ok_or(StoreError::Refused)?;
+        if space.insert_only() {
+            return Err(StoreError::Refused);
+        }
+        self.ask(self.ctx.store.delete(space, &key, expected)).await
+    }
+}
+
+struct Import;
+
+impl HasData for Import {
+    type Data<'a> = StoreView<'a>;
+}
+
+/// Links the import into a component's linker.
+///
+/// # Errors
+/// Where the linker already has it.
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> StoreView<'_>) -> wasmtime::Result<()> {
+    crate::bindings::store::add_to_linker::<T, Import>(linker, view)
+}
