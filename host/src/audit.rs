@@ -81,7 +81,8 @@ pub struct AuditView<'a> {
 
 impl crate::bindings::audit::Host for AuditView<'_> {
     async fn append(&mut self, event: String) -> Result<(), WireError> {
-        let event = record::attempt(&self.ctx.correlation_id, self.evidence, &event).map_err(|why| WireError::Other(Some(why.to_string())))?;
+        let event = record::attempt(&self.ctx.correlation_id, self.evidence, &event)
+            .map_err(|why| WireError::Other(Some(why.to_string())))?;
         self.ctx.append(event).await.map_err(|error| {
             tracing::error!(correlation_id = %self.ctx.correlation_id, %error, "audit");
             WireError::Unavailable

@@ -58,7 +58,10 @@ pub struct DirectoryView<'a> {
 }
 
 impl DirectoryView<'_> {
-    async fn ask<T>(&mut self, question: impl Future<Output = Result<Option<T>, DirectoryError>>) -> Result<Option<T>, DirectoryError> {
+    async fn ask<T>(
+        &mut self,
+        question: impl Future<Output = Result<Option<T>, DirectoryError>>,
+    ) -> Result<Option<T>, DirectoryError> {
         self.evidence.spend_lookup().map_err(|_| DirectoryError::Other(Some("too many questions".into())))?;
         match tokio::time::timeout(self.ctx.timeout, question).await {
             Ok(answer) => answer,

@@ -62,7 +62,14 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where the store cannot be asked.
-    async fn compare_and_swap(&self, space: Space, key: &[u8], expected: Option<u64>, value: &[u8], expires_at: u64) -> Result<Swap, StoreError>;
+    async fn compare_and_swap(
+        &self,
+        space: Space,
+        key: &[u8],
+        expected: Option<u64>,
+        value: &[u8],
+        expires_at: u64,
+    ) -> Result<Swap, StoreError>;
     /// Deletes the live entry if its revision is `expected` (`None`: whatever it is); answers whether it did.
     ///
     /// # Errors

@@ -1,0 +1,1 @@
+//! The operator's file, `standin.toml`: raw, then checked.

@@ -1,0 +1,1 @@
+//! Import `decision-point`: asks the live policy and keeps the approval.

@@ -1,0 +1,1 @@
+//! The wasmtime engine and the supply of instances.

@@ -1,0 +1,1 @@
+//! Precompiled component images, cached on disk.

@@ -1,0 +1,1 @@
+//! Policy modules: loading, limits, judging.
