@@ -1,0 +1,204 @@
+//! Path -> face. Every edge that loads the component speaks the same protocols.
+
+mod credential;
+mod form;
+mod json;
+mod metadata;
+mod obo_mint;
+mod token;
+
+use serde_json::{Map, Value};
+
+use crate::audit;
+use crate::bindings::exports::standin::obo::endpoint::{HttpRequest, HttpResponse};
+use crate::error::{OAuthError, Problem, RequestError};
+use crate::ports::{Attribute, Failure, Minted, Ports, System};
+
+/// Answers one request; every failure is an answer.
+pub fn handle(ports: &impl Ports, request: &HttpRequest) -> HttpResponse {
+    let settings = ports.settings();
+    match route(ports, &settings, request) {
+        Ok(answer) => answer.finish(&request.correlation_id),
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn route(ports: &impl Ports, settings: &System, request: &HttpRequest) -> Result<Answer, Failure> {
+    let refuse = |error: RequestError| audit::failure(&request.correlation_id, &Problem::from(error));
+    if request.body.len() > settings.max_body as usize {
+        return Err(refuse(RequestError::TooLarge));
+    }
+    let face = Face::at(&request.path, issuer_path(&settings.issuer)).ok_or_else(|| refuse(RequestError::NotFound))?;
+    if !face.methods().contains(&request.method.as_str()) {
+        return Err(refuse(RequestError::Method));
+    }
+    match face {
+        Face::Token => token::answer(ports, request),
+        Face::OboMint => obo_mint::answer(ports, settings, request),
+        Face::Jwks => Ok(Answer::public("application/jwk-set+json", ports.jwks())),
+        Face::Metadata => Ok(Answer::public("application/json", metadata::document(&settings.issuer).to_string())),
+    }
+}
+
+/// What stands behind a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Token,
+    OboMint,
+    Jwks,
+    Metadata,
+}
+
+impl Face {
+    /// RFC 8414 §3.1 inserts the well-known path before the issuer's, OpenID Connect Discovery §4 puts it behind; both are served.
+    fn at(path: &str, issuer_path: &str) -> Option<Self> {
+        for (name, before) in
+            [("oauth-authorization-server", true), ("openid-configuration", true), ("openid-configuration", false)]
+        {
+            let well_known = format!("/.well-known/{name}");
+            let full = if before { format!("{well_known}{issuer_path}") } else { format!("{issuer_path}{well_known}") };
+            if path == full {
+                return Some(Self::Metadata);
+            }
+        }
+        match path.strip_prefix(issuer_path).unwrap_or(path) {
+            "/oauth2/token" => Some(Self::Token),
+            "/v2/session/svc/obo_mint" => Some(Self::OboMint),
+            "/jwks.json" => Some(Self::Jwks),
+            _ => None,
+        }
+    }
+
+    fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Token | Self::OboMint => &["POST"],
+            Self::Jwks | Self::Metadata => &["GET", "HEAD"],
+        }
+    }
+}
+
+/// The path of the issuer's URL, without a slash at its end.
+fn issuer_path(issuer: &str) -> &str {
+    let after_scheme = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default().trim_end_matches('/')
+}
+
+/// A good answer.
+struct Answer {
+    content_type: &'static str,
+    cache_control: &'static str,
+    body: String,
+}
+
+impl Answer {
+    fn public(content_type: &'static str, body: String) -> Self {
+        Self { content_type, cache_control: "public, max-age=300", body }
+    }
+
+    /// RFC 6749 §5.1: a token is not to be stored.
+    fn token(body: &Value) -> Self {
+        Self { content_type: "application/json", cache_control: "no-store", body: body.to_string() }
+    }
+
+    fn finish(self, correlation_id: &str) -> HttpResponse {
+        let headers =
+            [("content-type", self.content_type), ("cache-control", self.cache_control), ("x-correlation-id", correlation_id)];
+        HttpResponse { status: 200, headers: headers.into_iter().map(header).collect(), body: self.body.into_bytes() }
+    }
+}
+
+fn header((name, value): (&str, &str)) -> (String, Vec<u8>) {
+    (name.to_owned(), value.as_bytes().to_vec())
+}
+
+/// The members of a token response (RFC 8693 §2.2.1).
+fn token_response(minted: &Minted) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("access_token".into(), minted.token.clone().into());
+    body.insert("issued_token_type".into(), minted.issued_token_type.clone().into());
+    body.insert("token_type".into(), minted.token_type.clone().into());
+    body.insert("expires_in".into(), minted.expires_in.into());
+    body.insert("scope".into(), minted.scope.join(" ").into());
+    for attribute in minted.attributes.iter().filter(|attribute| attribute.name == "dropped_scope") {
+        insert(&mut body, attribute);
+    }
+    body
+}
+
+fn insert(body: &mut Map<String, Value>, attribute: &Attribute) {
+    body.insert(attribute.name.clone(), serde_json::from_str(&attribute.value).unwrap_or(Value::Null));
+}
+
+/// An error response (RFC 6749 §5.2).
+fn failed(failure: &Failure) -> HttpResponse {
+    let mut body = Map::new();
+    body.insert("error".into(), failure.oauth_error.clone().into());
+    body.insert("error_description".into(), failure.message.clone().into());
+    body.insert("code".into(), failure.code.clone().into());
+    body.insert("correlation_id".into(), failure.correlation_id.clone().into());
+    for attribute in &failure.attributes {
+        insert(&mut body, attribute);
+    }
+    let mut headers = vec![
+        header(("content-type", "application/json")),
+        header(("cache-control", "no-store")),
+        header(("x-correlation-id", &failure.correlation_id)),
+    ];
+    if failure.oauth_error == OAuthError::InvalidClient.name() {
+        headers.push(header(("www-authenticate", "Basic realm=\"standin\", charset=\"UTF-8\"")));
+    }
+    if failure.code == RequestError::Method.entry().code {
+        headers.push(header(("allow", "GET, HEAD, POST")));
+    }
+    if let Some(seconds) = failure.retry_after {
+        headers.push(header(("retry-after", &seconds.to_string())));
+    }
+    HttpResponse { status: failure.status, headers, body: Value::Object(body).to_string().into_bytes() }
+}
+
+/// The one value of a header, which may stand once.
+fn single_header<'a>(request: &'a HttpRequest, name: &'static str) -> Result<Option<&'a str>, Problem> {
+    let mut values = request.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(|_| Problem::at(RequestError::NotUtf8, name)),
+        (Some(_), Some(_)) => Err(Problem::at(RequestError::DuplicateField, name)),
+    }
+}
+
+/// Checks the media type, without its parameters.
+fn expect_media_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
+    let content_type = single_header(request, "content-type")?.unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(RequestError::MediaType.into()) }
+}
+
+/// A failure before there was an attempt: recorded all the same.
+fn refused(ports: &impl Ports, request: &HttpRequest, problem: &Problem) -> Failure {
+    audit::refused(ports, &request.correlation_id, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("/oauth2/token", "", Some(Face::Token))]
+    #[case("/t1/oauth2/token", "/t1", Some(Face::Token))]
+    #[case("/jwks.json", "/t1", Some(Face::Jwks))]
+    #[case("/.well-known/oauth-authorization-server", "", Some(Face::Metadata))]
+    #[case("/.well-known/oauth-authorization-server/t1", "/t1", Some(Face::Metadata))]
+    #[case("/t1/.well-known/openid-configuration", "/t1", Some(Face::Metadata))]
+    #[case("/t1/.well-known/oauth-authorization-server", "/t1", None)]
+    #[case("/oauth2/token/", "", None)]
+    fn paths(#[case] path: &str, #[case] issuer_path: &str, #[case] face: Option<Face>) {
+        assert_eq!(Face::at(path, issuer_path), face);
+    }
+
+    #[test]
+    fn issuer_paths() {
+        assert_eq!(issuer_path("https://a.example"), "");
+        assert_eq!(issuer_path("https://a.example/"), "");
+        assert_eq!(issuer_path("https://a.example/t1/"), "/t1");
+    }
+}

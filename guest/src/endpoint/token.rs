@@ -1,0 +1,94 @@
+//! `POST /oauth2/token`: token exchange (RFC 8693 §2).
+
+use serde_json::Value;
+
+use super::credential::{self, InForm};
+use super::{Answer, expect_media_type, form, refused, token_response};
+use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
+use crate::error::{Problem, RequestError};
+use crate::pipeline;
+use crate::ports::{Failure, Ports, Request, Subject, Token};
+
+/// RFC 8693 §2.1.
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// Answers with a token response.
+pub(super) fn answer(ports: &impl Ports, http: &HttpRequest) -> Result<Answer, Failure> {
+    let request = read(http).map_err(|problem| refused(ports, http, &problem))?;
+    let minted = pipeline::mint_on_behalf(ports, request)?;
+    Ok(Answer::token(&Value::Object(token_response(&minted))))
+}
+
+fn read(http: &HttpRequest) -> Result<Request, Problem> {
+    expect_media_type(http, "application/x-www-form-urlencoded")?;
+    let mut form = Form(form::parse(&http.body)?);
+    let audience = form.every("audience");
+    let resource = form.every("resource");
+    form.refuse_duplicates()?;
+    let in_form = InForm {
+        client_id: form.take("client_id"),
+        client_secret: form.take("client_secret"),
+        client_assertion: form.take("client_assertion"),
+    };
+    let caller = credential::of(http, in_form)?;
+    if form.require("grant_type")? != TOKEN_EXCHANGE {
+        return Err(Problem::at(RequestError::GrantType, "grant_type"));
+    }
+    let subject = Token { token_type: form.require("subject_token_type")?, value: form.require("subject_token")? };
+    let actor = form.take("actor_token");
+    let actor_type = form.take("actor_token_type");
+    let actor = match (actor, actor_type) {
+        (Some(value), Some(token_type)) => Some(Token { value, token_type }),
+        (None, None) => None,
+        (Some(_), None) => return Err(Problem::at(RequestError::MissingField, "actor_token_type")),
+        (None, Some(_)) => return Err(Problem::at(RequestError::MissingField, "actor_token")),
+    };
+    Ok(Request {
+        correlation_id: http.correlation_id.clone(),
+        caller,
+        subject: Subject::Token(subject),
+        actor,
+        audience,
+        resource,
+        scope: form.take("scope").map(|scope| split(&scope)).unwrap_or_default(),
+        requested_token_type: form.take("requested_token_type"),
+        requested_ttl: None,
+        step: None,
+        dpop: None,
+        attributes: Vec::new(),
+    })
+}
+
+/// The space-delimited form of a scope.
+pub(super) fn split(scope: &str) -> Vec<String> {
+    scope.split(' ').filter(|token| !token.is_empty()).map(str::to_owned).collect()
+}
+
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(parameter, _)| parameter == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    fn require(&mut self, name: &'static str) -> Result<String, Problem> {
+        self.take(name).ok_or_else(|| Problem::at(RequestError::MissingField, name))
+    }
+
+    fn every(&mut self, name: &str) -> Vec<String> {
+        let (named, rest) = std::mem::take(&mut self.0).into_iter().partition(|(parameter, _)| parameter == name);
+        self.0 = rest;
+        named.into_iter().map(|(_, value): (String, String)| value).collect()
+    }
+
+    /// Every other parameter at most once (RFC 6749 §3.2), also those unknown here.
+    fn refuse_duplicates(&self) -> Result<(), Problem> {
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            if self.0.iter().skip(at + 1).any(|(other, _)| other == name) {
+                return Err(RequestError::DuplicateField.into());
+            }
+        }
+        Ok(())
+    }
+}

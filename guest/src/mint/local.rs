@@ -1,0 +1,146 @@
+//! Flow `local`: an RFC 9068 access token, signed by the host.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Serialize, Serializer};
+use serde_json::json;
+
+use super::ACCESS_TOKEN;
+use crate::audit::Attempt;
+use crate::chain::Actor;
+use crate::error::{MintError, Problem, SubjectError};
+use crate::policy::{Grant, Permit};
+use crate::ports::{Attribute, KeyError, Minted, Ports, Purpose, System};
+use crate::target::{Ceiling, HostClaim, Target};
+
+/// The claims of an access token (RFC 9068 §2.2, RFC 8693 §4), in the order they are written.
+#[derive(Debug, Serialize)]
+pub struct AccessTokenClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    #[serde(serialize_with = "one_or_many")]
+    aud: &'a [String],
+    exp: u64,
+    iat: u64,
+    jti: String,
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: String,
+    act: Actor,
+    tenant: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csp_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sfdc_account_id: Option<&'a str>,
+    obo_type: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    provisional: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a HostClaim>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    lineage: &'a [String],
+    policy: &'a str,
+}
+
+/// `aud` is one string or several (RFC 7519 §4.1.3).
+fn one_or_many<S: Serializer>(aud: &&[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match aud {
+        [only] => only.serialize(serializer),
+        many => many.serialize(serializer),
+    }
+}
+
+/// Builds the claims, has the host check, record and sign them.
+pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Attempt) -> Result<Minted, Problem> {
+    let now = ports.now();
+    let (target, ceiling, grant, approval) = permit.redeem(now)?;
+    let claims = write(&claims(ports, attempt.settings(), now, &target, &grant)?)?;
+    attempt.stage("mint", ports);
+    let event = attempt.permitted(&grant, &ceiling);
+    let token = ports.sign(approval, Purpose::AccessToken, &claims, &event).map_err(not_signed)?;
+    Ok(Minted {
+        token,
+        issued_token_type: ACCESS_TOKEN.into(),
+        token_type: "Bearer".into(),
+        expires_in: grant.ttl,
+        correlation_id: attempt.correlation_id().to_owned(),
+        attributes: attributes(&target, &ceiling),
+        scope: grant.scope,
+    })
+}
+
+/// The claims that would be signed.
+pub(super) fn preview<P: Ports>(ports: &P, permit: &Permit<P::Approval>, attempt: &Attempt) -> Result<String, Problem> {
+    write(&claims(ports, attempt.settings(), ports.now(), permit.target(), permit.grant())?)
+}
+
+fn claims<'a>(
+    ports: &impl Ports,
+    settings: &'a System,
+    now: u64,
+    target: &'a Target,
+    grant: &'a Grant,
+) -> Result<AccessTokenClaims<'a>, Problem> {
+    let (resolved, caller) = (target.resolved(), target.caller());
+    let act = Actor::in_front_of(&settings.issuer, caller.id(), resolved.chain.clone(), usize::from(settings.max_chain));
+    let account = resolved.account.as_ref();
+    Ok(AccessTokenClaims {
+        iss: &settings.issuer,
+        sub: &resolved.id,
+        aud: &grant.audience,
+        exp: now.saturating_add(u64::from(grant.ttl)).min(resolved.expires_at.unwrap_or(u64::MAX)),
+        iat: now,
+        jti: URL_SAFE_NO_PAD.encode(ports.bits128().ok_or(MintError::Entropy)?),
+        client_id: &caller.client().id,
+        scope: grant.scope.join(" "),
+        act: act.map_err(|_| SubjectError::ChainTooLong)?,
+        tenant: &resolved.tenant,
+        account_id: account.and_then(|account| account.account_id.as_deref()),
+        csp_id: account.and_then(|account| account.csp_id),
+        sfdc_account_id: account.and_then(|account| account.sfdc_account_id.as_deref()),
+        obo_type: &resolved.obo_type,
+        provisional: resolved.provisional,
+        host: resolved.host.as_ref(),
+        lineage: &resolved.lineage,
+        policy: &grant.policy,
+    })
+}
+
+fn write(claims: &AccessTokenClaims<'_>) -> Result<String, Problem> {
+    serde_json::to_string(claims).map_err(|error| Problem::from(MintError::Refused).because(error.to_string()))
+}
+
+/// What an answer says beside RFC 8693 §2.2.1.
+fn attributes(target: &Target, ceiling: &Ceiling) -> Vec<Attribute> {
+    let resolved = target.resolved();
+    let mut attributes = vec![
+        attribute("sub", &json!(resolved.id)),
+        attribute("tenant", &json!(resolved.tenant)),
+        attribute("obo_type", &json!(resolved.obo_type)),
+        attribute("provisional", &json!(resolved.provisional)),
+    ];
+    if !ceiling.dropped.is_empty() {
+        attributes.push(attribute("dropped_scope", &json!(ceiling.dropped)));
+    }
+    attributes
+}
+
+fn attribute(name: &str, value: &serde_json::Value) -> Attribute {
+    Attribute { name: name.into(), value: value.to_string() }
+}
+
+fn not_signed(error: KeyError) -> Problem {
+    let mint = match &error {
+        KeyError::AuditFailed => MintError::AuditUnavailable,
+        KeyError::Unavailable | KeyError::UnknownKey => MintError::KeysUnavailable,
+        KeyError::Refused(_)
+        | KeyError::UnknownIssuer
+        | KeyError::BadSignature
+        | KeyError::Malformed
+        | KeyError::Algorithm
+        | KeyError::Other(_) => MintError::Refused,
+    };
+    Problem::from(mint).because(format!("{error:?}"))
+}

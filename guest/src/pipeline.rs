@@ -1,0 +1,135 @@
+//! One request on one page:
+//!
+//! authenticate caller -> resolve target -> evaluate policy -> mint -> audit -> answer
+
+use crate::audit::Attempt;
+use crate::caller::{self, Caller};
+use crate::error::{Problem, RequestError};
+use crate::id;
+use crate::mint::{self, Flow};
+use crate::policy::{self, Permit};
+use crate::ports::{Credential, Failure, Minted, Ports, Reason, Request};
+use crate::target::{self, Target};
+
+/// A target and the attempt it belongs to.
+#[derive(Debug)]
+pub struct Resolution {
+    attempt: Attempt,
+    target: Target,
+    request: Request,
+}
+
+/// A permit and the attempt it belongs to.
+#[derive(Debug)]
+pub struct Permission<A> {
+    attempt: Attempt,
+    permit: Permit<A>,
+}
+
+/// A refusal by policy or by the narrowing after it.
+#[derive(Debug)]
+pub struct Denial {
+    /// As the caller may see it.
+    pub failure: Failure,
+    /// As an operator may.
+    pub reasons: Vec<Reason>,
+}
+
+impl Resolution {
+    /// The proof.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl<A> Permission<A> {
+    /// The proof.
+    pub fn permit(&self) -> &Permit<A> {
+        &self.permit
+    }
+}
+
+/// Step 1: who asks, and on whose behalf.
+///
+/// # Errors
+/// A recorded failure.
+pub fn resolve_target(ports: &impl Ports, mut request: Request) -> Result<Resolution, Failure> {
+    let mut attempt = begin(ports, &mut request)?;
+    match resolve(ports, &mut attempt, request) {
+        Ok((target, request)) => Ok(Resolution { attempt, target, request }),
+        Err(problem) => Err(attempt.failed(ports, &problem)),
+    }
+}
+
+/// Step 2: whether, and how much.
+///
+/// # Errors
+/// A recorded denial.
+pub fn evaluate_policy<P: Ports>(ports: &P, resolution: Resolution) -> Result<Permission<P::Approval>, Denial> {
+    let Resolution { mut attempt, target, request } = resolution;
+    match evaluate(ports, &mut attempt, target, &request) {
+        Ok(permit) => Ok(Permission { attempt, permit }),
+        Err(problem) => Err(Denial { failure: attempt.failed(ports, &problem), reasons: problem.reasons }),
+    }
+}
+
+/// Step 3: the token.
+///
+/// # Errors
+/// A recorded failure.
+pub fn mint<P: Ports>(ports: &P, permission: Permission<P::Approval>) -> Result<Minted, Failure> {
+    let Permission { mut attempt, permit } = permission;
+    mint::mint(ports, permit, &mut attempt).map_err(|problem| attempt.failed(ports, &problem))
+}
+
+/// The three in one call.
+///
+/// # Errors
+/// A recorded failure.
+pub fn mint_on_behalf(ports: &impl Ports, request: Request) -> Result<Minted, Failure> {
+    let resolution = resolve_target(ports, request)?;
+    let permission = evaluate_policy(ports, resolution).map_err(|denial| denial.failure)?;
+    mint(ports, permission)
+}
+
+pub(crate) fn begin(ports: &impl Ports, request: &mut Request) -> Result<Attempt, Failure> {
+    if request.correlation_id.is_empty() {
+        request.correlation_id = ports.bits128().map(|bits| format!("{:032x}", u128::from_be_bytes(bits))).unwrap_or_default();
+    }
+    let well_formed = id::is_opaque(&request.correlation_id);
+    let attempt = Attempt::begin(ports, request);
+    if well_formed { Ok(attempt) } else { Err(attempt.failed(ports, &Problem::at(RequestError::InvalidField, "correlation_id"))) }
+}
+
+fn resolve(ports: &impl Ports, attempt: &mut Attempt, mut request: Request) -> Result<(Target, Request), Problem> {
+    let caller = authenticate(ports, attempt, &mut request)?;
+    let target = find(ports, attempt, caller, &request)?;
+    Ok((target, request))
+}
+
+pub(crate) fn authenticate(ports: &impl Ports, attempt: &mut Attempt, request: &mut Request) -> Result<Caller, Problem> {
+    // The credential ends here: nothing behind this line can reach it.
+    let credential = std::mem::replace(&mut request.caller, Credential::Attested(String::new()));
+    let caller = caller::authenticate(ports, attempt.settings(), attempt.now(), credential)?;
+    attempt.authenticated(&caller);
+    attempt.stage("authenticate", ports);
+    Ok(caller)
+}
+
+pub(crate) fn find(ports: &impl Ports, attempt: &mut Attempt, caller: Caller, request: &Request) -> Result<Target, Problem> {
+    let target = target::resolve(ports, attempt.settings(), attempt.now(), caller, request)?;
+    attempt.resolved(target.resolved());
+    attempt.stage("resolve", ports);
+    Ok(target)
+}
+
+pub(crate) fn evaluate<P: Ports>(
+    ports: &P,
+    attempt: &mut Attempt,
+    target: Target,
+    request: &Request,
+) -> Result<Permit<P::Approval>, Problem> {
+    let permit = policy::evaluate(ports, attempt.settings(), attempt.now(), target, request, Flow::Local)?;
+    attempt.stage("policy", ports);
+    Ok(permit)
+}

@@ -1,0 +1,215 @@
+//! A subject named by a descriptor: `user`, `host` or `envoy`, looked up in the directory.
+//!
+//! *Absent*, *not a member* and *not yours* give the same answer.
+
+use super::{AccountClaims, HostClaim, Resolved};
+use crate::caller::{Caller, directory_failed, keys_failed};
+use crate::error::{Problem, RequestError, TargetError};
+use crate::id::{self, Email};
+use crate::ports::{Account, AccountKey, Client, Descriptor, IdType, Machine, MachineKey, Ports, State, User, UserKey};
+use crate::tenant::{Aliases, Match, Reach};
+
+/// Finds the subject of a descriptor.
+pub(super) fn resolve(ports: &impl Ports, caller: &Caller, descriptor: &Descriptor) -> Result<Resolved, Problem> {
+    check_aliases(descriptor)?;
+    let client = caller.client();
+    match descriptor.id_type {
+        IdType::User => user(ports, client, descriptor),
+        IdType::Host => host(ports, client, descriptor),
+        IdType::Envoy => envoy(ports, client, descriptor),
+    }
+}
+
+fn user(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<Resolved, Problem> {
+    let email = email(descriptor)?;
+    let found = ports.find_user(&UserKey::Email(email.into_string())).map_err(directory_failed)?;
+    let user = found.ok_or_else(|| not_found("no such user"))?;
+    let account = account_of(client, &user, Aliases::of(descriptor))?;
+    check_user(client, &user)?;
+    Ok(directory_user("user", &user, account))
+}
+
+/// The account meant, among the user's accounts within reach. Own tenants come before those reached by crossing.
+fn account_of<'u>(client: &Client, user: &'u User, aliases: Aliases<'_>) -> Result<&'u Account, Problem> {
+    let reach = Reach::of(client);
+    let own: Vec<&Account> = user.accounts.iter().filter(|account| reach.owns(&account.tenant)).collect();
+    let reachable: Vec<&Account> = user.accounts.iter().filter(|account| reach.contains(&account.tenant)).collect();
+    let partly = reachable.iter().any(|account| aliases.of_account(account) == Match::Some);
+    let matching = |accounts: Vec<&'u Account>| {
+        accounts.into_iter().filter(|account| aliases.of_account(account) == Match::All).collect::<Vec<_>>()
+    };
+    let mut candidates = matching(own);
+    if candidates.is_empty() {
+        candidates = matching(reachable);
+    }
+    let active: Vec<&Account> = candidates.iter().copied().filter(|account| account.state == State::Active).collect();
+    match (active.as_slice(), candidates.is_empty()) {
+        ([account], _) => Ok(account),
+        ([], false) => Err(Problem::from(TargetError::Inactive).because("the account is not active")),
+        ([], true) if partly => Err(TargetError::ContradictoryAccount.into()),
+        ([], true) => Err(not_found("not a member of an account within reach")),
+        ([_, ..], _) => Err(TargetError::AmbiguousAccount.into()),
+    }
+}
+
+/// Host -> its live API key's user -> that user's primary account, which must be the host's.
+fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<Resolved, Problem> {
+    let key = machine_key(descriptor)?;
+    let found = ports.find_machine(&key).map_err(directory_failed)?;
+    let machine = found
+        .filter(|machine| Reach::of(client).contains(&machine.account.tenant))
+        .ok_or_else(|| not_found("no such host within reach"))?;
+    match Aliases::of(descriptor).of_account(&machine.account) {
+        Match::All => {}
+        Match::Some => return Err(TargetError::ContradictoryAccount.into()),
+        Match::None => return Err(not_found("the host is in another account")),
+    }
+    if machine.state != State::Active || machine.account.state != State::Active {
+        return Err(Problem::from(TargetError::Inactive).because("the host or its account is not active"));
+    }
+    let user = live_key_user(ports, &machine)?;
+    check_user(client, &user)?;
+    if user.primary_account.as_ref() != Some(&machine.account.id) {
+        return Err(TargetError::HostAccount.into());
+    }
+    Ok(Resolved {
+        kind: "host",
+        id: id::host(&machine.account.tenant, &machine.id),
+        obo_type: "host".into(),
+        tenant: machine.account.tenant.clone(),
+        scopes: user.scopes,
+        scopes_by: "directory",
+        expires_at: None,
+        chain: None,
+        lineage: Vec::new(),
+        account: Some(AccountClaims::from(&machine.account)),
+        host: Some(HostClaim { id: machine.id, ophid: machine.ophid }),
+        provisional: false,
+    })
+}
+
+fn live_key_user(ports: &impl Ports, machine: &Machine) -> Result<User, Problem> {
+    let mut users: Vec<&String> = machine.api_keys.iter().filter(|key| key.state == State::Active).map(|key| &key.user).collect();
+    users.dedup();
+    match users.as_slice() {
+        [] => Err(TargetError::NoLiveKey.into()),
+        [only] => {
+            let user = ports.find_user(&UserKey::Id((*only).clone())).map_err(directory_failed)?;
+            user.ok_or_else(|| Problem::from(TargetError::NoLiveKey).because("the API key's user does not exist"))
+        }
+        [_, _, ..] => Err(TargetError::AmbiguousUser.into()),
+    }
+}
+
+/// An edge identity in the account with this Salesforce id.
+fn envoy(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<Resolved, Problem> {
+    let email = email(descriptor)?;
+    let sfdc = descriptor.sfdc_account_id.clone().ok_or_else(|| Problem::at(RequestError::MissingField, "sfdc_account_id"))?;
+    let found = ports.find_account(&AccountKey::Sfdc(sfdc)).map_err(directory_failed)?;
+    let account = found
+        .filter(|account| Reach::of(client).contains(&account.tenant))
+        .ok_or_else(|| not_found("no such account within reach"))?;
+    if Aliases::of(descriptor).of_account(&account) != Match::All {
+        return Err(TargetError::ContradictoryAccount.into());
+    }
+    if account.state != State::Active {
+        return Err(Problem::from(TargetError::Inactive).because("the account is not active"));
+    }
+    let found = ports.find_user(&UserKey::Email(email.as_str().to_owned())).map_err(directory_failed)?;
+    match found {
+        Some(user) if user.accounts.iter().any(|member| member.id == account.id) => {
+            check_user(client, &user)?;
+            Ok(directory_user("envoy", &user, &account))
+        }
+        // Known within reach and not active: the address stays blocked, also as a provisional one.
+        Some(user)
+            if user.state != State::Active && user.accounts.iter().any(|member| Reach::of(client).contains(&member.tenant)) =>
+        {
+            Err(Problem::from(TargetError::Inactive).because("the user is not active"))
+        }
+        Some(_) | None => provisional(ports, client, &account, &email),
+    }
+}
+
+/// A user the directory does not know: marked, with the client's provisional scopes only, and a `sub` no user can have.
+fn provisional(ports: &impl Ports, client: &Client, account: &Account, email: &Email) -> Result<Resolved, Problem> {
+    let scopes = client
+        .provisional_scopes
+        .clone()
+        .ok_or_else(|| not_found("no such user, and the client may not name provisional ones"))?;
+    let digest = ports.pseudonym(&id::provisional_domain(&account.tenant), email.as_str()).map_err(keys_failed)?;
+    Ok(Resolved {
+        kind: "provisional",
+        id: id::provisional(&account.tenant, &digest),
+        obo_type: "envoy".into(),
+        tenant: account.tenant.clone(),
+        scopes: Some(scopes),
+        scopes_by: "provisional",
+        expires_at: None,
+        chain: None,
+        lineage: Vec::new(),
+        account: Some(AccountClaims::from(account)),
+        host: None,
+        provisional: true,
+    })
+}
+
+/// What holds for every directory user: it is active, and protected ones need a client registered for them.
+pub(super) fn check_user(client: &Client, user: &User) -> Result<(), Problem> {
+    if user.state != State::Active {
+        return Err(Problem::from(TargetError::Inactive).because("the user is not active"));
+    }
+    if user.protected && !client.protected {
+        return Err(TargetError::Protected.into());
+    }
+    Ok(())
+}
+
+fn directory_user(obo_type: &'static str, user: &User, account: &Account) -> Resolved {
+    Resolved {
+        kind: obo_type,
+        id: id::user(&account.tenant, &user.id),
+        obo_type: obo_type.into(),
+        tenant: account.tenant.clone(),
+        scopes: user.scopes.clone(),
+        scopes_by: "directory",
+        expires_at: None,
+        chain: None,
+        lineage: Vec::new(),
+        account: Some(AccountClaims::from(account)),
+        host: None,
+        provisional: false,
+    }
+}
+
+fn email(descriptor: &Descriptor) -> Result<Email, Problem> {
+    let address = descriptor.id.strip_prefix("email.").and_then(Email::parse);
+    address.ok_or_else(|| Problem::at(RequestError::InvalidField, "id"))
+}
+
+fn machine_key(descriptor: &Descriptor) -> Result<MachineKey, Problem> {
+    let key = match descriptor.id.split_once('.') {
+        Some(("ophid", ophid)) if id::is_opaque(ophid) => Some(MachineKey::Ophid(ophid.to_owned())),
+        Some(("host_id", uuid)) => id::parse_uuid(uuid).map(MachineKey::Id),
+        Some(_) | None => None,
+    };
+    key.ok_or_else(|| Problem::at(RequestError::InvalidField, "id"))
+}
+
+fn check_aliases(descriptor: &Descriptor) -> Result<(), Problem> {
+    if descriptor.account_id.as_deref().is_some_and(|id| !id::is_opaque(id)) {
+        return Err(Problem::at(RequestError::InvalidField, "account_id"));
+    }
+    if descriptor.account_csp_id.is_some_and(|id| id < 0) {
+        return Err(Problem::at(RequestError::InvalidField, "account_csp_id"));
+    }
+    // Salesforce record ids are 15 or 18 alphanumeric characters; other systems of record reuse the field.
+    if descriptor.sfdc_account_id.as_deref().is_some_and(|id| !id::is_opaque(id)) {
+        return Err(Problem::at(RequestError::InvalidField, "sfdc_account_id"));
+    }
+    Ok(())
+}
+
+fn not_found(cause: &str) -> Problem {
+    Problem::from(TargetError::NotFound).because(cause)
+}

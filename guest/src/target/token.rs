@@ -1,0 +1,257 @@
+//! A subject named by a token (RFC 8693 §2.1): a trusted issuer's JWT, or one of our own at a further hop.
+
+use super::{AccountClaims, HostClaim, Resolved, ceiling, descriptor};
+use crate::caller::{Caller, accepts_type, directory_failed, keys_failed};
+use crate::chain::{Actor, ChainError};
+use crate::claims::{Claims, Malformed};
+use crate::error::{Problem, SubjectError, TargetError};
+use crate::id;
+use crate::mint;
+use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, State, SubjectMapping, System, Token, UserKey, Verified};
+use crate::tenant::Reach;
+
+/// The longest `jti` or `sub`, in bytes.
+const MAX_NAME: usize = 512;
+
+/// Finds the subject of a token.
+pub(super) fn resolve(
+    ports: &impl Ports,
+    settings: &System,
+    now: u64,
+    caller: &Caller,
+    token: &Token,
+) -> Result<Resolved, Problem> {
+    match token.token_type.as_str() {
+        mint::ACCESS_TOKEN | mint::ID_TOKEN | mint::JWT => {}
+        _ => return Err(Problem::at(SubjectError::TokenType, "subject_token_type")),
+    }
+    if token.value.len() > settings.max_token as usize {
+        return Err(SubjectError::TooLarge.into());
+    }
+    let verified = ports.verify(&token.value, &KeySource::SubjectIssuer).map_err(not_verified)?;
+    let claims = Claims::parse(&verified.claims, settings.max_depth)?;
+    let reading = Reading { ports, settings, now, caller, claims: &claims };
+    let resolved = if verified.issuer == settings.issuer { reading.own(&verified)? } else { reading.foreign(&verified)? };
+    if !Reach::of(caller.client()).contains(&resolved.tenant) {
+        return Err(ceiling::out_of_reach());
+    }
+    Ok(resolved)
+}
+
+/// One verified token being read.
+struct Reading<'a, P> {
+    ports: &'a P,
+    settings: &'a System,
+    now: u64,
+    caller: &'a Caller,
+    claims: &'a Claims,
+}
+
+impl<P: Ports> Reading<'_, P> {
+    /// A token of a trusted issuer. It speaks only for the tenants of its registration.
+    fn foreign(&self, verified: &Verified) -> Result<Resolved, Problem> {
+        let issuer = self.ports.find_issuer(&verified.issuer).filter(|issuer| issuer.role == IssuerRole::Subject);
+        let issuer = issuer.ok_or(SubjectError::UntrustedIssuer)?;
+        if !accepts_type(&issuer, verified.typ.as_deref()) {
+            return Err(SubjectError::Type.into());
+        }
+        let expires_at = self.check_times()?;
+        let audience = self.claims.strings("aud")?;
+        if !audience.iter().any(|aud| issuer.audiences.iter().any(|accepted| accepted == aud)) {
+            return Err(SubjectError::Audience.into());
+        }
+        self.check_may_act()?;
+        let sub = self.name("sub")?.ok_or(SubjectError::MissingClaim)?;
+        let tenant = self.tenant(&issuer)?;
+        let scopes = self.scopes()?.or_else(|| issuer.scopes.clone()).unwrap_or_default();
+        let token = Resolved {
+            kind: "external",
+            id: String::new(),
+            obo_type: "token".into(),
+            tenant,
+            scopes: Some(scopes),
+            scopes_by: "subject",
+            expires_at: Some(expires_at),
+            chain: self.chain()?,
+            lineage: self.name("jti")?.map(str::to_owned).into_iter().collect(),
+            account: None,
+            host: None,
+            provisional: false,
+        };
+        match &issuer.mapping {
+            SubjectMapping::Namespaced => Ok(Resolved { id: id::external(&issuer.name, sub), ..token }),
+            SubjectMapping::AsIs => Ok(Resolved { kind: "user", id: id::user(&token.tenant, sub), ..token }),
+            SubjectMapping::Directory(claim) => self.joined(&issuer, claim, token),
+        }
+    }
+
+    /// Joins a token to the directory user its issuer means.
+    fn joined(&self, issuer: &Issuer, claim: &str, token: Resolved) -> Result<Resolved, Problem> {
+        let value = self.name(claim)?.ok_or(SubjectError::MissingClaim)?;
+        let key = UserKey::External((issuer.name.clone(), value.to_owned()));
+        let user = self.ports.find_user(&key).map_err(directory_failed)?;
+        let user = user.ok_or_else(|| Problem::from(TargetError::NotFound).because("no user is joined to this token"))?;
+        let account = user.accounts.iter().find(|account| account.tenant == token.tenant && account.state == State::Active);
+        let account = account
+            .ok_or_else(|| Problem::from(TargetError::NotFound).because("the user is in no active account of the tenant"))?;
+        descriptor::check_user(self.caller.client(), &user)?;
+        let scopes = match (&token.scopes, &user.scopes) {
+            (Some(token), Some(user)) => Some(token.iter().filter(|scope| user.contains(scope)).cloned().collect()),
+            (scopes, None) | (None, scopes) => scopes.clone(),
+        };
+        Ok(Resolved {
+            kind: "user",
+            id: id::user(&token.tenant, &user.id),
+            scopes,
+            account: Some(AccountClaims::from(account)),
+            ..token
+        })
+    }
+
+    /// A token of ours: good only in the hands of the service it was addressed to.
+    fn own(&self, verified: &Verified) -> Result<Resolved, Problem> {
+        if verified.typ.as_deref() != Some(mint::TYP_ACCESS_TOKEN) {
+            return Err(SubjectError::Type.into());
+        }
+        let expires_at = self.check_times()?;
+        let audience = self.claims.strings("aud")?;
+        if !audience.iter().any(|aud| self.caller.client().is_audience.iter().any(|own| own == aud)) {
+            return Err(SubjectError::Addressee.into());
+        }
+        self.check_may_act()?;
+        let sub = self.name("sub")?.ok_or(SubjectError::MissingClaim)?;
+        let tenant = self.name("tenant")?.ok_or(SubjectError::MissingClaim)?;
+        let jti = self.name("jti")?.ok_or(SubjectError::MissingClaim)?;
+        let mut lineage: Vec<String> = self.claims.strings("lineage")?.into_iter().map(str::to_owned).collect();
+        lineage.push(jti.to_owned());
+        if self.ports.any_revoked(&lineage).map_err(|_| TargetError::StoreUnavailable)? {
+            return Err(SubjectError::Revoked.into());
+        }
+        let provisional = self.claims.get("provisional").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let obo_type = self.name("obo_type")?.unwrap_or("token").to_owned();
+        let host = self.host()?;
+        let kind = match (provisional, &host, obo_type.as_str()) {
+            (true, _, _) => "provisional",
+            (false, Some(_), _) => "host",
+            (false, None, "envoy") => "envoy",
+            (false, None, _) if sub.starts_with("user:") => "user",
+            (false, None, _) => "external",
+        };
+        let account = AccountClaims {
+            account_id: self.name("account_id")?.map(str::to_owned),
+            csp_id: self.claims.get("csp_id").and_then(serde_json::Value::as_i64),
+            sfdc_account_id: self.name("sfdc_account_id")?.map(str::to_owned),
+        };
+        Ok(Resolved {
+            kind,
+            id: sub.to_owned(),
+            obo_type,
+            tenant: tenant.to_owned(),
+            scopes: Some(self.scopes()?.unwrap_or_default()),
+            scopes_by: "subject",
+            expires_at: Some(expires_at),
+            chain: self.chain()?,
+            lineage,
+            account: Some(account),
+            host,
+            provisional,
+        })
+    }
+
+    /// `exp`, `nbf` and `iat` (RFC 7519 §4.1) within the leeway; answers `exp`.
+    fn check_times(&self) -> Result<u64, Problem> {
+        let leeway = u64::from(self.settings.leeway);
+        let expires_at = self.claims.seconds("exp")?.ok_or(SubjectError::MissingClaim)?;
+        if expires_at.saturating_add(leeway) <= self.now {
+            return Err(SubjectError::Expired.into());
+        }
+        for name in ["nbf", "iat"] {
+            if self.claims.seconds(name)?.is_some_and(|from| from > self.now.saturating_add(leeway)) {
+                return Err(SubjectError::NotYetValid.into());
+            }
+        }
+        Ok(expires_at)
+    }
+
+    /// `may_act` (RFC 8693 §4.4), where present, names who may act.
+    fn check_may_act(&self) -> Result<(), Problem> {
+        let Some(may_act) = self.claims.get("may_act") else { return Ok(()) };
+        let member = |name: &str| may_act.get(name).map(|value| value.as_str());
+        let named = match member("sub") {
+            Some(Some(sub)) => sub == self.caller.id() || sub == self.caller.client().id,
+            Some(None) | None => false,
+        };
+        let ours = match member("iss") {
+            Some(Some(iss)) => iss == self.settings.issuer,
+            Some(None) => false,
+            None => true,
+        };
+        if named && ours { Ok(()) } else { Err(SubjectError::MayAct.into()) }
+    }
+
+    /// The tenant the issuer speaks for: the one its claim names, or its only one.
+    fn tenant(&self, issuer: &Issuer) -> Result<String, Problem> {
+        let named = match &issuer.tenant_claim {
+            Some(claim) => Some(self.name(claim)?.ok_or(SubjectError::Tenant)?),
+            None => None,
+        };
+        match (named, issuer.tenants.as_slice()) {
+            (Some(named), tenants) if tenants.iter().any(|tenant| tenant == named) => Ok(named.to_owned()),
+            (None, [only]) => Ok(only.clone()),
+            (Some(_) | None, _) => Err(SubjectError::Tenant.into()),
+        }
+    }
+
+    /// The token's own scope (RFC 8693 §4.2; `scp` as some issuers have it).
+    fn scopes(&self) -> Result<Option<Vec<String>>, Problem> {
+        let claimed = ["scope", "scp"].into_iter().find(|name| self.claims.get(name).is_some());
+        let Some(name) = claimed else { return Ok(None) };
+        let listed = self.claims.strings(name)?;
+        Ok(Some(
+            listed.into_iter().flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        ))
+    }
+
+    fn chain(&self) -> Result<Option<Actor>, Problem> {
+        // One place is kept for the caller, who becomes the nearest actor.
+        let max = usize::from(self.settings.max_chain).saturating_sub(1);
+        self.claims.get("act").map(|act| Actor::parse(act, max)).transpose().map_err(|error| match error {
+            ChainError::Malformed => SubjectError::Chain.into(),
+            ChainError::TooLong => SubjectError::ChainTooLong.into(),
+        })
+    }
+
+    fn host(&self) -> Result<Option<HostClaim>, Problem> {
+        let Some(host) = self.claims.get("host") else { return Ok(None) };
+        let id = host.get("id").and_then(serde_json::Value::as_str).ok_or(Malformed)?;
+        let ophid = host.get("ophid").and_then(serde_json::Value::as_str);
+        Ok(Some(HostClaim { id: id.to_owned(), ophid: ophid.map(str::to_owned) }))
+    }
+
+    /// A string claim that names something: not empty and not endless.
+    fn name(&self, claim: &str) -> Result<Option<&str>, Problem> {
+        match self.claims.string(claim)? {
+            Some(name) if name.is_empty() || name.len() > MAX_NAME => Err(SubjectError::Malformed.into()),
+            name => Ok(name),
+        }
+    }
+}
+
+impl From<Malformed> for Problem {
+    fn from(_: Malformed) -> Self {
+        SubjectError::Malformed.into()
+    }
+}
+
+fn not_verified(error: KeyError) -> Problem {
+    let subject = match &error {
+        KeyError::UnknownIssuer => SubjectError::UntrustedIssuer,
+        KeyError::UnknownKey => SubjectError::UnknownKey,
+        KeyError::BadSignature => SubjectError::Signature,
+        KeyError::Malformed => SubjectError::Malformed,
+        KeyError::Algorithm => SubjectError::Algorithm,
+        KeyError::Unavailable => SubjectError::Unavailable,
+        KeyError::Refused(_) | KeyError::AuditFailed | KeyError::Other(_) => return keys_failed(error),
+    };
+    Problem::from(subject).because(format!("{error:?}"))
+}
