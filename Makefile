@@ -1,0 +1,43 @@
+# `make help` lists what there is.
+
+export CARGO_TERM_COLOR ?= auto
+CARGO ?= cargo
+TARGET := wasm32-wasip2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench deny component toolchain peers
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: toolchain ## Build, then run the main job for real on loopback
+	$(CARGO) run --quiet --locked --package standin -- demo
+
+test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test through the real component
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace
+
+bench: toolchain ## Measure against the floor; writes target/bench.json (needs wrk)
+	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
+	$(CARGO) build --release --locked --package standin --package standin-bench
+	$(CARGO) run --release --quiet --locked --package standin-bench
+
+deny: ## Check licences, bans and sources of the dependencies
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked --version 0.20.2
+	$(CARGO) deny --all-features check licenses bans sources
+
+component: toolchain ## Write the component to target/standin.wasm
+	$(CARGO) run --quiet --locked --package standin -- component target/standin.wasm
+
+# The toolchain of rust-toolchain.toml, its parts and the component's target, also where rustup installs nothing by itself.
+toolchain:
+	@rustc --version >/dev/null 2>&1 || rustup toolchain install --no-self-update
+	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+# The verifier that is not Rust.
+peers:
+	@command -v npm >/dev/null || { echo "make test needs Node.js with npm, for an independent verifier of the tokens" >&2; exit 1; }
+	@cd tests/peers && npm ci --silent --no-audit --no-fund

@@ -1,0 +1,474 @@
+//! Puts a [`Standin`] together: from a configuration, from the embedding program's own parts, or from both.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::audit::{Audit, AuditLog, Durability, LogOptions, OpenError, SealKey};
+use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::config::{self, Config, PolicySource};
+use crate::decision_point::Judge;
+use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
+use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
+use crate::http::{Http, HttpCtx, Provider, ProviderCredential, ProviderError, ReqwestHttp};
+use crate::image::{self, ImageCache, ImageError};
+use crate::keys::files::{FileKeys, KeyFileError};
+use crate::keys::{IssuerKeySets, Keys, Verifier};
+use crate::policy::{PolicyError, PolicyLimits, PolicyModule, PolicySlots};
+use crate::registry::{Registrations, Registry};
+use crate::sqlite::{Database, SqliteError};
+use crate::standin::{Inner, Limits, Shared, Snapshot, Standin};
+use crate::state::{self, RequestState};
+use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
+
+/// The component this crate was built with.
+pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.wasm"));
+
+/// The longest component file, in bytes.
+const MAX_COMPONENT: u64 = 256 << 20;
+/// The longest provider answer, where the provider sets none.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Why there is no [`Standin`].
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Neither a configuration nor the embedding program gave this part.
+    #[error("{0} is missing: give a configuration or the part itself")]
+    Missing(&'static str),
+    /// A component or policy file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The engine, or the component in it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Compiling, or the cache of compiled images.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The policy module.
+    #[error("policy: {0}")]
+    Policy(#[from] PolicyError),
+    /// The key folder.
+    #[error("keys: {0}")]
+    Keys(#[from] KeyFileError),
+    /// The database of directory or store.
+    #[error("database: {0}")]
+    Database(#[from] SqliteError),
+    /// The audit log.
+    #[error("audit: {0}")]
+    Audit(#[from] OpenError),
+    /// A provider.
+    #[error("provider {name}: {source}")]
+    Provider {
+        /// Its name.
+        name: String,
+        /// The cause.
+        source: ProviderError,
+    },
+    /// The task that loaded the policy died.
+    #[error("loading did not finish")]
+    Interrupted,
+}
+
+/// Where the component comes from.
+#[derive(Debug, Clone, Default)]
+enum Source {
+    #[default]
+    Embedded,
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+/// The embedding program's own parts; each takes the place of the configured one.
+#[derive(Clone, Default)]
+struct Parts {
+    keys: Option<Arc<dyn Keys>>,
+    directory: Option<Arc<dyn Directory>>,
+    registry: Option<Arc<dyn Registry>>,
+    store: Option<Arc<dyn Store>>,
+    audit: Option<Arc<dyn Audit>>,
+    http: Option<Arc<dyn Http>>,
+    judge: Option<Arc<dyn Judge>>,
+}
+
+/// Builds a [`Standin`].
+#[derive(Clone)]
+pub struct Builder {
+    config: Option<Config>,
+    source: Source,
+    parts: Parts,
+    runtime: Option<RuntimeOptions>,
+    remember_signatures: bool,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            config: None,
+            source: Source::default(),
+            parts: Parts::default(),
+            runtime: None,
+            remember_signatures: true,
+            clock: Arc::new(SystemClock::default()),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+}
+
+impl Builder {
+    /// Everything that is not given otherwise comes from this configuration.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Loads the component from a file instead of the embedded one.
+    #[must_use]
+    pub fn component_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.source = Source::File(path.into());
+        self
+    }
+
+    /// Loads these bytes as the component instead of the embedded one.
+    #[must_use]
+    pub fn component_bytes(mut self, wasm: Vec<u8>) -> Self {
+        self.source = Source::Bytes(wasm);
+        self
+    }
+
+    /// Signs with these keys.
+    #[must_use]
+    pub fn keys(mut self, keys: Arc<dyn Keys>) -> Self {
+        self.parts.keys = Some(keys);
+        self
+    }
+
+    /// Looks subjects up here.
+    #[must_use]
+    pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
+        self.parts.directory = Some(directory);
+        self
+    }
+
+    /// Takes registrations from here.
+    #[must_use]
+    pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.parts.registry = Some(registry);
+        self
+    }
+
+    /// Keeps small shared state here. Without a configuration the default is in memory.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.parts.store = Some(store);
+        self
+    }
+
+    /// Records attempts here.
+    #[must_use]
+    pub fn audit(mut self, audit: Arc<dyn Audit>) -> Self {
+        self.parts.audit = Some(audit);
+        self
+    }
+
+    /// Sends HTTP through this.
+    #[must_use]
+    pub fn http(mut self, http: Arc<dyn Http>) -> Self {
+        self.parts.http = Some(http);
+        self
+    }
+
+    /// Asks this instead of a policy module in its sandbox.
+    #[must_use]
+    pub fn judge(mut self, judge: Arc<dyn Judge>) -> Self {
+        self.parts.judge = Some(judge);
+        self
+    }
+
+    /// The sandbox's limits, in place of the configured ones.
+    #[must_use]
+    pub fn runtime(mut self, options: RuntimeOptions) -> Self {
+        self.runtime = Some(options);
+        self
+    }
+
+    /// Whether a signature that was right once is believed for a while (default) or verified every time.
+    #[must_use]
+    pub fn remember_signatures(mut self, remember: bool) -> Self {
+        self.remember_signatures = remember;
+        self
+    }
+
+    /// Takes the time from here.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Takes randomness from here.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Puts it together. Runs within a tokio runtime.
+    ///
+    /// # Errors
+    /// The first part that is missing or cannot be used.
+    pub async fn build(self) -> Result<Standin, BuildError> {
+        let config = self.config.as_ref();
+        let options = self.runtime.unwrap_or_else(|| config.map(runtime_options).unwrap_or_default());
+        let runtime = Runtime::new(options)?;
+        let file_keys = match (&self.parts.keys, config) {
+            (None, Some(config)) => Some(open_keys(config, &self.clock)?),
+            (Some(_), _) | (None, None) => None,
+        };
+        let images = match (config, &file_keys) {
+            (Some(config), Some(keys)) => Some(ImageCache::open(&config.runtime.cache, &seal(keys, "image-cache"))?),
+            (Some(_) | None, _) => None,
+        };
+        let loader = Loader { runtime, images: images.map(Arc::new), parts: self.parts.clone(), clock: Arc::clone(&self.clock) };
+        let snapshot = loader.snapshot(config, file_keys.clone())?;
+        let (audit, log) = self.audit_log(&snapshot.keys, file_keys.as_deref())?;
+        let http = self.parts.http.clone().unwrap_or_else(|| Arc::new(ReqwestHttp::new()));
+        let issuers = Arc::new(IssuerKeySets::new(Arc::clone(&http), Arc::clone(&self.clock)));
+        let timeouts = config.map(|config| config.timeouts.clone());
+        let timeout = |choose: fn(&config::Timeouts) -> Duration, default| timeouts.as_ref().map_or(default, choose);
+        let directory = self.directory()?;
+        let store = self.store_part()?;
+        let http_timeout = timeout(|timeouts| timeouts.http, Duration::from_secs(5));
+        let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?), http_timeout, MAX_ANSWER);
+        let component = loader.component(&self.source)?;
+        let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let shared = Shared {
+            snapshot,
+            verifier: Arc::new(Verifier::new(self.remember_signatures, issuers, Arc::clone(&self.clock))),
+            directory_ctx: Arc::new(DirectoryCtx::new(Arc::clone(&directory), timeout(|t| t.directory, Duration::from_secs(2)))),
+            directory,
+            store_ctx: Arc::new(StoreCtx::new(Arc::clone(&store), timeout(|t| t.store, Duration::from_secs(2)))),
+            store,
+            http_ctx: Arc::new(http_ctx),
+            audit,
+            clock: self.clock,
+            entropy: self.entropy,
+            limits: Limits {
+                audit: timeout(|t| t.audit, Duration::from_secs(5)),
+                keys: timeout(|t| t.keys, Duration::from_secs(5)),
+                request: config.map_or(Duration::from_secs(30), |config| config.server.request_timeout),
+            },
+        };
+        let shared = Arc::new(shared);
+        let make = {
+            let (shared, runtime) = (Arc::clone(&shared), loader.runtime.clone());
+            move || {
+                let parts = runtime.parts(Arc::clone(&shared.clock), Arc::clone(&shared.entropy));
+                RequestState::new(parts, shared.contexts(&shared.snapshot.load(), String::new()))
+            }
+        };
+        let slots = usize::try_from(options.slots).unwrap_or(usize::MAX);
+        let supply = Supply::new(&loader.runtime, template, make);
+        let in_flight = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
+        Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log }) })
+    }
+
+    fn audit_log(
+        &self,
+        keys: &Arc<dyn Keys>,
+        file_keys: Option<&FileKeys>,
+    ) -> Result<(Arc<dyn Audit>, Option<Arc<AuditLog>>), BuildError> {
+        if let Some(audit) = &self.parts.audit {
+            return Ok((Arc::clone(audit), None));
+        }
+        let config = self.config.as_ref().ok_or(BuildError::Missing("audit"))?;
+        // The head of the log is sealed under the key folder, also where the signing keys are the embedding program's.
+        let seal = match file_keys {
+            Some(keys) => seal(keys, "audit-head"),
+            None => Zeroizing::new(*crate::keys::files::hmac_key(&config.keys.dir, "audit-head")?.expose()),
+        };
+        let options = LogOptions {
+            durability: match config.audit.durability {
+                config::Durability::Fsync => Durability::Fsync,
+                config::Durability::Os => Durability::Os,
+            },
+            checkpoint_lines: config.audit.checkpoint_every,
+            checkpoint_interval: config.audit.checkpoint_interval,
+            ..LogOptions::default()
+        };
+        let log = AuditLog::open(&config.audit.path, &SealKey::new(*seal), Arc::clone(keys), Arc::clone(&self.clock), options)?;
+        let log = Arc::new(log);
+        Ok((Arc::clone(&log) as Arc<dyn Audit>, Some(log)))
+    }
+
+    fn directory(&self) -> Result<Arc<dyn Directory>, BuildError> {
+        if let Some(directory) = &self.parts.directory {
+            return Ok(Arc::clone(directory));
+        }
+        let config = self.config.as_ref().ok_or(BuildError::Missing("directory"))?;
+        Ok(Arc::new(SqliteDirectory::new(Arc::new(Database::create(&config.directory)?))))
+    }
+
+    fn store_part(&self) -> Result<Arc<dyn Store>, BuildError> {
+        if let Some(store) = &self.parts.store {
+            return Ok(Arc::clone(store));
+        }
+        let Some(config) = &self.config else { return Ok(Arc::new(MemoryStore::new(Arc::clone(&self.clock)))) };
+        let database = Arc::new(Database::create(&config.store)?);
+        Ok(Arc::new(SqliteStore::new(database, Arc::clone(&self.clock))?))
+    }
+}
+
+/// Makes snapshots: at the start, and again on a reload.
+pub(crate) struct Loader {
+    runtime: Runtime,
+    images: Option<Arc<ImageCache>>,
+    parts: Parts,
+    clock: Arc<dyn Clock>,
+}
+
+impl Loader {
+    fn component(&self, source: &Source) -> Result<wasmtime::component::Component, BuildError> {
+        let images = self.images.as_deref();
+        match source {
+            Source::Embedded => Ok(image::load(self.runtime.engine(), images, COMPONENT)?),
+            Source::Bytes(wasm) => Ok(image::load(self.runtime.engine(), images, wasm)?),
+            Source::File(path) => Ok(image::load(self.runtime.engine(), images, &read(path)?)?),
+        }
+    }
+
+    fn snapshot(&self, config: Option<&Config>, file_keys: Option<Arc<FileKeys>>) -> Result<Snapshot, BuildError> {
+        let registry: Arc<dyn Registry> = match (&self.parts.registry, config) {
+            (Some(registry), _) => Arc::clone(registry),
+            (None, Some(config)) => Arc::new(Registrations::from_config(config)),
+            (None, None) => return Err(BuildError::Missing("registry")),
+        };
+        let keys: Arc<dyn Keys> = match (&self.parts.keys, file_keys) {
+            (Some(keys), _) => Arc::clone(keys),
+            (None, Some(keys)) => keys,
+            (None, None) => return Err(BuildError::Missing("keys")),
+        };
+        let judge: Arc<dyn Judge> = match &self.parts.judge {
+            Some(judge) => Arc::clone(judge),
+            None => Arc::new(PolicySlots::new(Arc::new(self.policy(config)?))),
+        };
+        Ok(Snapshot { registry, keys, judge })
+    }
+
+    fn policy(&self, config: Option<&Config>) -> Result<PolicyModule, BuildError> {
+        let limits = config.map_or_else(PolicyLimits::default, |config| PolicyLimits {
+            memory: usize::try_from(config.policy.memory).unwrap_or(usize::MAX),
+            deadline: config.policy.deadline,
+            ..PolicyLimits::default()
+        });
+        let images = self.images.as_deref();
+        match config.map(|config| &config.policy.source) {
+            None | Some(PolicySource::Baseline) => Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?),
+            Some(PolicySource::File(path)) => Ok(PolicyModule::load(&self.runtime, images, &read(path)?, limits)?),
+        }
+    }
+}
+
+impl Standin {
+    /// Takes registrations, keys and policy from another configuration, as one snapshot. Requests in flight end on the old one; on
+    /// an error the old one serves on. Addresses, databases, audit log and sandbox limits stay as they were at the start.
+    ///
+    /// # Errors
+    /// The first part that cannot be used.
+    pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
+        let inner = Arc::clone(&self.inner);
+        // Compiling a policy takes seconds: not on a thread that answers requests.
+        let loading = tokio::task::spawn_blocking(move || {
+            let file_keys = match &inner.loader.parts.keys {
+                Some(_) => None,
+                None => Some(open_keys(&config, &inner.loader.clock)?),
+            };
+            let snapshot = inner.loader.snapshot(Some(&config), file_keys)?;
+            if let Some(log) = &inner.log {
+                log.replace_keys(Arc::clone(&snapshot.keys));
+            }
+            inner.shared.verifier.issuers().retain(config.issuers.iter().map(|issuer| &issuer.keys.source));
+            inner.shared.snapshot.store(Arc::new(snapshot));
+            Ok(())
+        });
+        loading.await.map_err(|_| BuildError::Interrupted)?
+    }
+}
+
+/// How long a retired key is published and verifies: as long as tokens can live, and the clocks' leeway.
+pub fn key_retention(config: &Config) -> Duration {
+    Duration::from_secs(u64::from(config.limits.max_ttl)) + LEEWAY
+}
+
+/// How far clocks may differ.
+const LEEWAY: Duration = Duration::from_secs(30);
+
+fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<FileKeys>, BuildError> {
+    Ok(Arc::new(FileKeys::open(&config.keys.dir, key_retention(config), Arc::clone(clock))?))
+}
+
+fn seal(keys: &FileKeys, purpose: &str) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(*keys.hmac_key(purpose).expose())
+}
+
+fn runtime_options(config: &Config) -> RuntimeOptions {
+    RuntimeOptions {
+        memory: usize::try_from(config.runtime.memory).unwrap_or(usize::MAX),
+        cpu: config.runtime.cpu,
+        slots: config.limits.max_in_flight,
+        isolation: match config.runtime.isolation {
+            config::Isolation::Request => Isolation::Request,
+            config::Isolation::Reuse(count) => Isolation::Reuse(count),
+        },
+        ..RuntimeOptions::default()
+    }
+}
+
+fn providers(config: Option<&Config>) -> Result<HashMap<String, Provider>, BuildError> {
+    let configured = config.map(|config| config.providers.as_slice()).unwrap_or_default();
+    configured
+        .iter()
+        .map(|provider| {
+            let credential = provider.credential.as_ref().map(read_credential).transpose()?;
+            let made = Provider::new(&provider.origin, credential);
+            let made = made.map_err(|source| BuildError::Provider { name: provider.name.clone(), source })?;
+            Ok((provider.name.clone(), made))
+        })
+        .collect()
+}
+
+fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCredential, BuildError> {
+    let path = &credential.secret_file;
+    let unreadable = |source| BuildError::Unreadable { path: path.clone(), source };
+    let open_to_others = {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o077 != 0
+    };
+    if open_to_others {
+        return Err(unreadable(io::Error::new(io::ErrorKind::PermissionDenied, "the file is open to others: mode 0600 is needed")));
+    }
+    let secret = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    Ok(ProviderCredential::new(&credential.client_id, Zeroizing::new(secret.trim().to_owned())))
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, BuildError> {
+    use std::io::Read as _;
+    let unreadable = |source| BuildError::Unreadable { path: path.clone(), source };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(unreadable)?.take(MAX_COMPONENT).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}

@@ -1,0 +1,145 @@
+//! `standin client`
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Subcommand;
+use standin::clock::{Entropy as _, SystemEntropy};
+use standin::config::Config;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+use zeroize::Zeroizing;
+
+use super::{ConfigArg, print_json, term};
+
+/// Registrations in standin.toml. A running server takes a change up on SIGHUP.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Register a client; its secret is shown once.
+    Add(Add),
+    /// Give a client a new secret; the one before stays live until the next rotation.
+    Rotate(Rotate),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The client's id.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Tenants it may act in; repeatable.
+    #[arg(long, value_name = "TENANT", required = true)]
+    tenant: Vec<String>,
+    /// Kinds of subject it may name: user, host, envoy, token; repeatable.
+    #[arg(long, value_name = "KIND", required = true)]
+    subject: Vec<String>,
+    /// Audiences it may ask for; repeatable.
+    #[arg(long, value_name = "AUDIENCE", required = true)]
+    audience: Vec<String>,
+    /// Scopes it may ask for; repeatable.
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The client's id.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A fresh secret.
+pub(crate) struct Secret {
+    /// What the client shows: 256 random bits, base64url.
+    pub(crate) shown: Zeroizing<String>,
+    /// What standin.toml holds: lowercase hex SHA-256.
+    pub(crate) digest: String,
+}
+
+pub(crate) fn new_secret() -> anyhow::Result<Secret> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    SystemEntropy.fill(&mut *bytes)?;
+    let shown = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
+    let digest = digest(&SHA256, shown.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Secret { shown, digest })
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    let secret = new_secret()?;
+    let (id, json) = match command {
+        Command::Add(args) => {
+            edit(args.config.path(), |document| add(document, &args, &secret.digest))?;
+            (args.id, args.json)
+        }
+        Command::Rotate(args) => {
+            edit(args.config.path(), |document| rotate(document, &args.id, &secret.digest))?;
+            (args.id, args.json)
+        }
+    };
+    if json {
+        return print_json(&serde_json::json!({ "client_id": id, "client_secret": secret.shown.as_str() }));
+    }
+    let stream = term::Stream::Out;
+    println!("client  {id}");
+    println!("secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once)"));
+    Ok(())
+}
+
+fn add(document: &mut DocumentMut, args: &Add, digest: &str) -> anyhow::Result<()> {
+    let clients = document.entry("client").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let clients = clients.as_array_of_tables_mut().context("`client` is not a list of tables")?;
+    if clients.iter().any(|client| client.get("id").and_then(Item::as_str) == Some(&args.id)) {
+        bail!("there is a client {} already", args.id);
+    }
+    let list = |texts: &[String]| value(texts.iter().collect::<Array>());
+    let mut client = Table::new();
+    client.insert("id", value(args.id.as_str()));
+    client.insert("secret_sha256", value([digest].into_iter().collect::<Array>()));
+    client.insert("tenants", list(&args.tenant));
+    client.insert("subjects", list(&args.subject));
+    client.insert("audiences", list(&args.audience));
+    client.insert("scopes", list(&args.scope));
+    clients.push(client);
+    Ok(())
+}
+
+fn rotate(document: &mut DocumentMut, id: &str, digest: &str) -> anyhow::Result<()> {
+    let clients = document.get_mut("client").and_then(Item::as_array_of_tables_mut);
+    let client = clients.and_then(|clients| clients.iter_mut().find(|client| client.get("id").and_then(Item::as_str) == Some(id)));
+    let client = client.with_context(|| format!("there is no client {id}"))?;
+    let live = client.get("secret_sha256").and_then(Item::as_array).and_then(|digests| digests.iter().last()).and_then(Value::as_str);
+    let digests: Array = live.map(str::to_owned).into_iter().chain([digest.to_owned()]).collect();
+    client.insert("secret_sha256", value(digests));
+    Ok(())
+}
+
+/// Changes the file in one step, and only to something that serves.
+fn edit(path: &Path, change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut document: DocumentMut = text.parse().with_context(|| format!("cannot parse {}", path.display()))?;
+    change(&mut document)?;
+    let changed = document.to_string();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Config::parse(&changed, folder).map_err(super::BadConfig::from)?;
+    let beside = path.with_extension("toml.new");
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
+        file.write_all(changed.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    });
+    written.with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,56 @@
+//! `standin mint`
+
+use serde_json::{Map, Value, json};
+
+use super::request::RequestArgs;
+use super::{Refused, print_json, term};
+
+/// Mints one token through the embedding API. The token goes to standard output, everything else to standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  STANDIN_CLIENT_SECRET=… standin mint --client svc-router --user alice@example.com --scope expenses:read")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    request: RequestArgs,
+    /// Print the whole answer as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let request = args.request.request()?;
+    let standin = args.request.standin().await?;
+    let minted = standin.mint_on_behalf(request).await;
+    standin.close().await?;
+    match minted {
+        Ok(minted) if args.json => {
+            let attributes: Map<String, Value> = minted
+                .attributes
+                .iter()
+                .map(|attribute| (attribute.name.clone(), serde_json::from_str(&attribute.value).unwrap_or(Value::Null)))
+                .collect();
+            print_json(&json!({
+                "ok": true, "access_token": minted.token, "issued_token_type": minted.issued_token_type,
+                "token_type": minted.token_type, "expires_in": minted.expires_in, "scope": minted.scope.join(" "),
+                "correlation_id": minted.correlation_id, "attributes": attributes,
+            }))
+        }
+        Ok(minted) => {
+            println!("{}", minted.token);
+            let stream = term::Stream::Err;
+            eprintln!("{} scope \"{}\", {} s, correlation id {}", stream.green("minted"), minted.scope.join(" "), minted.expires_in, minted.correlation_id);
+            Ok(())
+        }
+        Err(failure) => {
+            if args.json {
+                print_json(&json!({
+                    "ok": false, "error": failure.oauth_error, "code": failure.code, "message": failure.message,
+                    "status": failure.status, "correlation_id": failure.correlation_id,
+                }))?;
+            } else {
+                let stream = term::Stream::Err;
+                eprintln!("{} {} ({}), correlation id {}", stream.red("refused"), failure.message, failure.code, failure.correlation_id);
+            }
+            Err(Refused.into())
+        }
+    }
+}

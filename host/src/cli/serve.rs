@@ -1,0 +1,120 @@
+//! `standin serve`
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use standin::Standin;
+use standin::config::Config;
+use standin::server::{Server, ServerOptions};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigArg, Refused, term};
+
+/// How often expired entries are swept and metrics are kept up.
+const UPKEEP: Duration = Duration::from_secs(30);
+/// Buckets of durations, in seconds.
+const BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+
+/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP reloads standin.toml, keys and policy as one
+/// snapshot; a bad file leaves the old one serving. SIGTERM and SIGINT finish what is in flight.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Listen here instead.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Log as JSON lines.
+    #[arg(long)]
+    log_json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    log(args.log_json);
+    let config = args.config.read()?;
+    let metrics = metrics()?;
+    let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
+    let listen = args.listen.unwrap_or(config.listen);
+    if !listen.ip().is_loopback() && config.server.tls.is_none() && !config.server.dangerous_plain_http {
+        anyhow::bail!("{listen} is not loopback: configure [server] tls, or dangerous_plain_http behind a tls terminator");
+    }
+    let issuer = config.issuer.clone();
+    let standin = Standin::builder().config(config).build().await?;
+    let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
+    eprintln!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
+    let upkeep = tokio::spawn(keep_up(standin.clone(), metrics));
+    let reloads = tokio::spawn(reload_on_hangup(standin.clone(), args.config)?);
+    let finished = server.serve(stopped()?).await;
+    upkeep.abort();
+    reloads.abort();
+    standin.close().await.context("closing the audit log")?;
+    if finished {
+        tracing::info!("stopped");
+        Ok(())
+    } else {
+        tracing::error!("stopped with requests still in flight");
+        Err(Refused.into())
+    }
+}
+
+fn log(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STANDIN_LOG").unwrap_or_else(|_| "info".into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { builder.json().init() } else { builder.init() }
+}
+
+fn metrics() -> anyhow::Result<PrometheusHandle> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
+    builder.install_recorder().context("cannot keep metrics")
+}
+
+/// Resolves on SIGTERM or SIGINT.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn reload_on_hangup(standin: Standin, config: ConfigArg) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match reload(&standin, &config).await {
+                Ok(()) => {
+                    metrics::counter!("standin_reloads_total", "outcome" => "done").increment(1);
+                    tracing::info!("reloaded");
+                }
+                Err(error) => {
+                    metrics::counter!("standin_reloads_total", "outcome" => "refused").increment(1);
+                    tracing::error!(error = format!("{error:#}"), "not reloaded; the old configuration serves on");
+                }
+            }
+        }
+    })
+}
+
+async fn reload(standin: &Standin, config: &ConfigArg) -> anyhow::Result<()> {
+    let config: Config = config.read()?;
+    standin.reload(config).await?;
+    Ok(())
+}
+
+async fn keep_up(standin: Standin, metrics: PrometheusHandle) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        metrics.run_upkeep();
+        match standin.sweep().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::debug!(swept, "store"),
+            Err(error) => tracing::warn!(?error, "store sweep"),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One HTTP request: the operator's pages are answered here, everything else by the component.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use super::ServerOptions;
+use crate::bindings::endpoint::{HttpRequest, HttpResponse};
+use crate::standin::{Standin, error_response, failure};
+use standin_guest::error::{Error, RequestError, RuntimeError};
+
+/// The most answers being worked out at once; far above what the component serves at once, it only bounds the waiting room.
+const WORKING: u32 = 65_536;
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Answers requests.
+pub(super) struct Answerer {
+    standin: Standin,
+    metrics: Option<PrometheusHandle>,
+    scheme: &'static str,
+    max_body: usize,
+    body_timeout: Duration,
+    working: Arc<Semaphore>,
+}
+
+impl Answerer {
+    pub(super) fn new(standin: Standin, metrics: Option<PrometheusHandle>, tls: bool, options: &ServerOptions) -> Self {
+        Self {
+            standin,
+            metrics,
+            scheme: if tls { "https" } else { "http" },
+            max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX),
+            body_timeout: options.server.request_timeout,
+            working: Arc::new(Semaphore::new(usize::try_from(WORKING).unwrap_or(usize::MAX))),
+        }
+    }
+
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/healthz" if read_only => page(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
+            "/readyz" if read_only => self.readiness().await,
+            "/metrics" if read_only => self.metrics(),
+            _ => self.component(request, peer).await,
+        }
+    }
+
+    async fn component(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let correlation_id = self.standin.correlation_id(header(&request, &CORRELATION_ID));
+        let Ok(working) = Arc::clone(&self.working).try_acquire_owned() else {
+            return refuse(&correlation_id, RuntimeError::Overloaded.into());
+        };
+        let request = match self.read(request, peer, correlation_id).await {
+            Ok(request) => request,
+            Err(refusal) => return *refusal,
+        };
+        let this = Arc::clone(&self);
+        let correlation_id = request.correlation_id.clone();
+        // In a task of its own: a client that hangs up does not cut an attempt off before it is recorded.
+        let answered = tokio::spawn(async move {
+            let _working = working;
+            this.standin.handle(request).await
+        });
+        match answered.await {
+            Ok(answer) => respond(answer),
+            Err(error) => {
+                tracing::error!(%correlation_id, %error, "request task");
+                refuse(&correlation_id, RuntimeError::Trapped.into())
+            }
+        }
+    }
+
+    /// Reads the whole request, within the limits of length and time.
+    async fn read(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        correlation_id: String,
+    ) -> Result<HttpRequest, Box<Response<Full<Bytes>>>> {
+        let refused = |error: Error| Box::new(refuse(&correlation_id, error));
+        let (head, body) = request.into_parts();
+        let read = tokio::time::timeout(self.body_timeout, Limited::new(body, self.max_body).collect()).await;
+        let body = match read {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(refused(RequestError::TooLarge.into())),
+            Ok(Err(_)) => return Err(refused(RequestError::Malformed.into())),
+            Err(_elapsed) => return Err(refused(RuntimeError::TimedOut.into())),
+        };
+        let authority = head.uri.authority().map(ToString::to_string);
+        let authority = authority.or_else(|| head.headers.get(http::header::HOST)?.to_str().ok().map(str::to_owned));
+        Ok(HttpRequest {
+            method: head.method.as_str().to_owned(),
+            scheme: self.scheme.to_owned(),
+            authority: authority.unwrap_or_default(),
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
+            body: body.to_vec(),
+            peer: peer.to_string(),
+            certificate: None,
+            correlation_id,
+        })
+    }
+
+    async fn readiness(&self) -> Response<Full<Bytes>> {
+        let not_ready = self.standin.not_ready().await;
+        let status = if not_ready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        for part in &not_ready {
+            tracing::warn!(part = part.part, cause = part.cause, "not ready");
+        }
+        // A stranger may read this page: it names the part; the cause is in the log.
+        let parts: Vec<&str> = not_ready.iter().map(|part| part.part).collect();
+        let body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": parts });
+        page(status, "application/json", body.to_string())
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match &self.metrics {
+            Some(metrics) => page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
+            None => page(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "no metrics are kept\n".into()),
+        }
+    }
+
+    /// Waits until nothing is worked on, for `limit` at most.
+    pub(super) async fn idle(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.working.acquire_many(WORKING)).await.is_ok()
+    }
+}
+
+fn header<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> &'a str {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn refuse(correlation_id: &str, error: Error) -> Response<Full<Bytes>> {
+    respond(error_response(&failure(correlation_id, error)))
+}
+
+fn respond(answer: HttpResponse) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    // What the component writes may not break the protocol.
+    let Ok(status) = StatusCode::from_u16(answer.status) else {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return response;
+    };
+    *response.status_mut() = status;
+    for (name, value) in answer.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    metrics::counter!("standin_http_responses_total", "status" => status_class(status)).increment(1);
+    if response.headers().contains_key(RETRY_AFTER) {
+        metrics::counter!("standin_http_retry_after_total").increment(1);
+    }
+    response
+}
+
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

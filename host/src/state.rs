@@ -1,0 +1,76 @@
+//! What one sandbox carries: the contexts of its imports, and what the host has seen proven in the request it serves.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Linker, ResourceTable};
+
+use crate::audit::{AuditCtx, AuditView};
+use crate::decision_point::{DecisionPointCtx, DecisionPointView};
+use crate::directory::{DirectoryCtx, DirectoryView};
+use crate::engine::{SandboxParts, Sandboxed};
+use crate::evidence::Evidence;
+use crate::http::{HttpCtx, HttpView};
+use crate::keys::{KeysCtx, KeysView};
+use crate::registry::{RegistryCtx, RegistryView};
+use crate::store::{StoreCtx, StoreView};
+
+/// The contexts of the imports for one request: one configuration, one key set, one policy from beginning to end.
+pub(crate) struct Contexts {
+    pub(crate) decision_point: DecisionPointCtx,
+    pub(crate) keys: KeysCtx,
+    pub(crate) directory: Arc<DirectoryCtx>,
+    pub(crate) registry: RegistryCtx,
+    pub(crate) http: Arc<HttpCtx>,
+    pub(crate) store: Arc<StoreCtx>,
+    pub(crate) audit: AuditCtx,
+}
+
+/// The state of a sandbox.
+pub(crate) struct RequestState {
+    parts: SandboxParts,
+    table: ResourceTable,
+    pub(crate) evidence: Evidence,
+    pub(crate) contexts: Contexts,
+}
+
+impl RequestState {
+    pub(crate) fn new(parts: SandboxParts, contexts: Contexts) -> Self {
+        Self { parts, table: ResourceTable::new(), evidence: Evidence::default(), contexts }
+    }
+
+    /// Puts the parts of one request in place of those of another; nothing of the other is left.
+    pub(crate) fn begin(&mut self, contexts: Contexts) {
+        self.contexts = contexts;
+        self.table = ResourceTable::new();
+        self.evidence = Evidence::default();
+    }
+}
+
+impl Sandboxed for RequestState {
+    fn parts(&mut self) -> &mut SandboxParts {
+        &mut self.parts
+    }
+}
+
+/// Links every import of the world `standin`.
+pub(crate) fn link(linker: &mut Linker<RequestState>) -> wasmtime::Result<()> {
+    crate::decision_point::add_to_linker(linker, |state| DecisionPointView {
+        ctx: &state.contexts.decision_point,
+        evidence: &mut state.evidence,
+        table: &mut state.table,
+    })?;
+    crate::keys::add_to_linker(linker, |state| KeysView {
+        ctx: &state.contexts.keys,
+        evidence: &mut state.evidence,
+        audit: &mut state.contexts.audit,
+        table: &mut state.table,
+    })?;
+    crate::directory::add_to_linker(linker, |state| DirectoryView {
+        ctx: &state.contexts.directory,
+        evidence: &mut state.evidence,
+    })?;
+    crate::registry::add_to_linker(linker, |state| RegistryView { ctx: &state.contexts.registry })?;
+    crate::http::add_to_linker(linker, |state| HttpView { ctx: &state.contexts.http, evidence: &mut state.evidence })?;
+    crate::store::add_to_linker(linker, |state| StoreView { ctx: &state.contexts.store })?;
+    crate::audit::add_to_linker(linker, |state| AuditView { ctx: &mut state.contexts.audit, evidence: &state.evidence })
+}
