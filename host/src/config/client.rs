@@ -59,15 +59,15 @@ fn read(mut section: Section<'_>, context: &Context<'_>, taken: &mut Taken) -> O
     let tenants = section.required_list("tenants", text(tenant));
     let subjects = section.required_list("subjects", choice(&SUBJECTS));
     let audiences = section.required_list("audiences", text(audience));
-    for audience in audiences.iter().filter(|audience| !context.audiences.contains(&audience.value)) {
+    for audience in audiences.iter().flatten().filter(|audience| !context.audiences.contains(&audience.value)) {
         section.faults.report(&audience.place, Problem::Dangling { what: "audience" });
     }
-    let scopes = section.list("scopes", text(scope)).unwrap_or_default();
+    let scopes = section.list_or_empty("scopes", text(scope));
     let default_scopes = section.list("default_scopes", text(scope)).unwrap_or_default();
-    check_within(&section, &default_scopes, &scopes, "`scopes`");
-    let envoys = subjects.iter().any(|subject| subject.value == SubjectKind::Envoy);
-    let provisional_scopes = provisional(&mut section, envoys, &scopes);
-    let cross_tenant = crossings(&mut section, &tenants);
+    check_within_scopes(&section, &default_scopes, scopes.as_deref());
+    let envoys = subjects.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind.value == SubjectKind::Envoy));
+    let provisional_scopes = provisional(&mut section, envoys, scopes.as_deref());
+    let cross_tenant = crossings(&mut section, tenants.as_deref());
     let modes = [("narrow", ScopeMode::Narrow), ("strict", ScopeMode::Strict)];
     let scope_mode = section.or("scope_mode", choice(&modes), ScopeMode::Strict);
     let max_ttl = section.or("max_ttl", lifetime(context.max_ttl), context.max_ttl);
@@ -77,10 +77,10 @@ fn read(mut section: Section<'_>, context: &Context<'_>, taken: &mut Taken) -> O
     Some(ClientRegistration {
         client: Client {
             id: id?.value,
-            tenants: values(&tenants),
-            subjects: values(&subjects),
-            audiences: values(&audiences),
-            scopes: values(&scopes),
+            tenants: values(&tenants?),
+            subjects: values(&subjects?),
+            audiences: values(&audiences?),
+            scopes: values(&scopes?),
             default_scopes: values(&default_scopes),
             max_ttl,
             scope_mode,
@@ -96,10 +96,11 @@ fn read(mut section: Section<'_>, context: &Context<'_>, taken: &mut Taken) -> O
     })
 }
 
-/// Everything of `inner` has to be in `outer`, as far as `outer` could be read.
-fn check_within(section: &Section<'_>, inner: &[Found<String>], outer: &[Found<String>], list: &'static str) {
-    for found in inner.iter().filter(|found| !outer.iter().any(|other| other.value == found.value)) {
-        section.faults.report(&found.place, Problem::Outside { list });
+/// Everything has to be among the client's scopes, if those could be read.
+fn check_within_scopes(section: &Section<'_>, inner: &[Found<String>], scopes: Option<&[Found<String>]>) {
+    let Some(scopes) = scopes else { return };
+    for found in inner.iter().filter(|found| !scopes.iter().any(|scope| scope.value == found.value)) {
+        section.faults.report(&found.place, Problem::Outside { list: "`scopes`" });
     }
 }
 
@@ -126,10 +127,10 @@ fn identities(section: &mut Section<'_>, context: &Context<'_>, taken: &mut Take
 }
 
 /// Users the directory does not know: only when asked for, only as envoys, only for scopes named here.
-fn provisional(section: &mut Section<'_>, envoys: bool, scopes: &[Found<String>]) -> Option<Vec<String>> {
+fn provisional(section: &mut Section<'_>, envoys: bool, scopes: Option<&[Found<String>]>) -> Option<Vec<String>> {
     let provisional = section.or("provisional", boolean, false);
     let granted = section.list("provisional_scopes", text(scope));
-    check_within(section, granted.as_deref().unwrap_or_default(), scopes, "`scopes`");
+    check_within_scopes(section, granted.as_deref().unwrap_or_default(), scopes);
     match (provisional, section.has("provisional_scopes")) {
         (true, false) => section.report("provisional_scopes", Problem::NeededWith { because: "`provisional = true`" }),
         (false, true) => section.report("provisional_scopes", Problem::Useless { condition: "`provisional = true`" }),
@@ -142,13 +143,14 @@ fn provisional(section: &mut Section<'_>, envoys: bool, scopes: &[Found<String>]
 }
 
 /// Directed pairs of the client's own tenants.
-fn crossings(section: &mut Section<'_>, tenants: &[Found<String>]) -> Vec<(String, String)> {
+fn crossings(section: &mut Section<'_>, tenants: Option<&[Found<String>]>) -> Vec<(String, String)> {
     let pairs = section.list("cross_tenant", pair).unwrap_or_default();
     for Found { value: (from, to), place } in &pairs {
         if from == to {
             section.faults.report(place, Problem::CrossesToItself);
         }
-        if ![from, to].into_iter().all(|side| tenants.iter().any(|tenant| tenant.value == *side)) {
+        let own = |side: &String| tenants.is_none_or(|tenants| tenants.iter().any(|tenant| tenant.value == *side));
+        if !own(from) || !own(to) {
             section.faults.report(place, Problem::Outside { list: "the client's `tenants`" });
         }
     }

@@ -94,13 +94,14 @@ pub(super) fn policy(mut section: Section<'_>, base: &Path) -> PolicyModule {
 
 /// `[runtime]`.
 pub(super) fn runtime(mut section: Section<'_>, base: &Path) -> Runtime {
-    let reuse = section.or("isolation", choice(&[("request", false), ("reuse", true)]), false);
-    let count = section.optional("reuse_count", integer(1..=1_000_000));
-    if let (Some(count), false) = (&count, reuse) {
-        section.faults.report(&count.place, Problem::Useless { condition: "`isolation = \"reuse\"`" });
+    let count = section.optional("reuse_count", integer(1..=1_000_000)).map_or(1_000, |count| count.value);
+    let isolations = [("request", Isolation::Request), ("reuse", Isolation::Reuse(count))];
+    let isolation = section.or("isolation", choice(&isolations), Isolation::Request);
+    if section.has("reuse_count") && matches!(section.peek("isolation"), None | Some("request")) {
+        section.report("reuse_count", Problem::Useless { condition: "`isolation = \"reuse\"`" });
     }
     let runtime = Runtime {
-        isolation: if reuse { Isolation::Reuse(count.map_or(1_000, |count| count.value)) } else { Isolation::Request },
+        isolation,
         memory: section.or("memory", size(MIB..=1024 * MIB), 32 * MIB),
         cpu: section.or("cpu", duration(MILLISECOND..=10 * SECOND), 50 * MILLISECOND),
         cache: section.or("cache", path(base), base.join("cache")),

@@ -60,7 +60,7 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
     }
     let audiences = audiences(&mut section, caller, own);
     let tenants = match caller {
-        true => section.list("tenants", text(tenant)).unwrap_or_default(),
+        true => section.list_or_empty("tenants", text(tenant)),
         false => section.required_list("tenants", text(tenant)),
     };
     let types = section.filled("types", text(media_type)).map(|types| values(&types));
@@ -72,7 +72,7 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
             section.report(key, Problem::Useless { condition: "`role = \"subject\"`" });
         }
     } else {
-        check_tenants(&section, &mapping, &tenants, taken);
+        check_tenants(&section, &mapping, tenants.as_deref().unwrap_or_default(), taken);
     }
     section.finish();
     Some(IssuerRegistration {
@@ -81,7 +81,7 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
             name: name?.value,
             role: role?.value,
             audiences,
-            tenants: values(&tenants),
+            tenants: values(&tenants?),
             tenant_claim,
             mapping,
             scopes,
@@ -90,7 +90,7 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
         },
         keys: IssuerKeys {
             source: source?,
-            algorithms: values(&algorithms),
+            algorithms: values(&algorithms?),
             max_stale: max_stale.map_or(24 * HOUR, |found| found.value),
         },
     })

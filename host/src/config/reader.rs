@@ -33,11 +33,7 @@ pub(super) struct Faults<'t> {
 impl<'t> Faults<'t> {
     /// Of this text, whose keys at the offsets `skipped` stand there a second time.
     pub(super) fn new(text: &'t str, skipped: Vec<(usize, String)>) -> Self {
-        let faults = Self { lines: Lines::new(text), found: RefCell::default(), skipped };
-        for (at, key) in &faults.skipped {
-            faults.push(*at, key.clone(), Problem::DuplicateKey);
-        }
-        faults
+        Self { lines: Lines::new(text), found: RefCell::default(), skipped }
     }
 
     pub(super) fn push(&self, at: usize, path: String, problem: Problem) {
@@ -56,8 +52,14 @@ impl<'t> Faults<'t> {
 
     /// All of them, in the order of the file.
     pub(super) fn into_sorted(self) -> Vec<Fault> {
-        let Self { lines, found, .. } = self;
+        let Self { lines, found, skipped } = self;
         let mut found = found.into_inner();
+        // Those in tables that nobody walked over.
+        for (at, key) in skipped {
+            if !found.iter().any(|fault| (fault.0, &fault.2) == (at, &Problem::DuplicateKey)) {
+                found.push((at, key, Problem::DuplicateKey));
+            }
+        }
         found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         found.into_iter().map(|(at, path, problem)| lines.fault(at, path, problem)).collect()
     }
@@ -200,16 +202,30 @@ impl<'t> Section<'t> {
         self.list(key, parse)
     }
 
+    /// The same; an empty list where there is none, and nothing where it cannot be read.
+    pub(super) fn list_or_empty<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&Value) -> Result<T, Problem>,
+    ) -> Option<Vec<Found<T>>> {
+        if self.has(key) {
+            self.list(key, parse)
+        } else {
+            self.known.push(key);
+            Some(Vec::new())
+        }
+    }
+
     /// The same; an empty list is a fault, and so is none.
     pub(super) fn required_list<T: PartialEq>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&Value) -> Result<T, Problem>,
-    ) -> Vec<Found<T>> {
+    ) -> Option<Vec<Found<T>>> {
         if !self.has(key) {
             self.report(key, Problem::Missing);
         }
-        self.filled(key, parse).unwrap_or_default()
+        self.filled(key, parse)
     }
 
     /// The table at this key; an empty one where there is none.
@@ -268,7 +284,9 @@ impl<'t> Section<'t> {
         let Some(table) = self.table else { return };
         for (key, _) in table.iter() {
             let place = self.at(key);
-            if !self.known.contains(&key) && !self.faults.skipped.iter().any(|(at, _)| *at == place.at) {
+            if let Some((at, key)) = self.faults.skipped.iter().find(|(at, _)| *at == place.at) {
+                self.faults.push(*at, self.at(key).path, Problem::DuplicateKey);
+            } else if !self.known.contains(&key) {
                 let mut known = self.known.clone();
                 known.sort_unstable();
                 self.faults.report(&place, Problem::UnknownKey { known: known.join(", ") });

@@ -56,7 +56,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[rstest]
 // Form of the file.
 #[case("[server]", "[server", ": not TOML: unclosed table, expected `]`")]
-#[case("max_headers = 32", "max_headers = 32\nmax_headers = 33", "max_headers: the key is already there")]
+#[case("max_headers = 32", "max_headers = 32\nmax_headers = 33", "server.max_headers: the key is already there")]
 #[case("[timeouts]", "[server]\n[timeouts]", "server: the key is already there")]
 #[case(
     "max_headers",
@@ -79,16 +79,16 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case("id = \"svc-reports\"\n", "", "client[1].id: is missing")]
 #[case(", key = \"tls/key.pem\"", "", "server.tls.key: is missing")]
 #[case("role = \"caller\"\nalgorithms = [\"ES256\"]", "role = \"caller\"", "trusted_issuer[2].algorithms: is missing")]
-#[case("id = \"reports\"\n", "", "audience[1].id: is missing")]
+#[case("name = \"login\"\n", "", "provider[0].name: is missing")]
 // Types.
 #[case("max_chain = 4", "max_chain = \"4\"", "limits.max_chain: must be an integer, not string")]
 #[case("\"127.0.0.1:8443\"", "8443", "listen: must be a string, not integer")]
 #[case("protected = true", "protected = 1", "client[0].protected: must be a boolean, not integer")]
 #[case("tenants = [\"acme\", \"globex\"]", "tenants = \"acme\"", "client[0].tenants: must be an array, not string")]
-#[case("policy = {", "policy = \"builtin:baseline\"\npolicy_ = {", "policy: must be a table, not string")]
+#[case("policy = {", "policy = \"builtin:baseline\" # {", "policy: must be a table, not string")]
 #[case("[[provider]]", "[provider]", "provider: must be an array of tables, not table")]
 #[case("identities = [{", "identities = [1, {", "client[0].identities[0]: must be a table, not a value")]
-#[case("id = \"reports\"\n", "[audience.id]\n", "audience[1].id: must be a value, not table")]
+#[case("name = \"login\"", "name.first = 1", "provider[0].name: must be a value, not table")]
 #[case(
     "[[\"acme\", \"globex\"]]",
     "[\"acme\"]",
@@ -220,27 +220,27 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case(
     "is_audience = [\"https://router.example.com\"]",
     "is_audience = [\"a\", \"a\"]",
-    "client[0].is_audience[1]: is already there in line 38"
+    "client[0].is_audience[1]: is already there in line 39"
 )]
-#[case("cross_tenant = [[", "cross_tenant = [[\"acme\",\"globex\"], [", "client[0].cross_tenant[1]: is already there in line 39")]
+#[case("cross_tenant = [[", "cross_tenant = [[\"acme\",\"globex\"], [", "client[0].cross_tenant[1]: is already there in line 40")]
 // The same thing twice.
-#[case("id = \"svc-reports\"", "id = \"svc-router\"", "client[1].id: is already there in line 26")]
+#[case("id = \"svc-reports\"", "id = \"svc-router\"", "client[1].id: is already there in line 27")]
 #[case(
     "sub = \"spiffe://example.com/reports\"",
     "sub = \"spiffe://example.com/router\"",
-    "client[1].identities[0]: is already there in line 44"
+    "client[1].identities[0]: is already there in line 45"
 )]
-#[case("name = \"mesh\"", "name = \"corp\"", "trusted_issuer[2].name: is already there in line 57")]
+#[case("name = \"mesh\"", "name = \"corp\"", "trusted_issuer[2].name: is already there in line 58")]
 #[case(
     "issuer = \"https://ids.acme.example\"",
     "issuer = \"https://idp.example.com\"",
-    "trusted_issuer[1].issuer: is already there in line 58"
+    "trusted_issuer[1].issuer: is already there in line 59"
 )]
-#[case("id = \"reports\"\n", "id = \"reports\"\n[[audience]]\nid = \"reports\"\n", "audience[2].id: is already there in line 94")]
+#[case("id = \"reports\"\n", "id = \"reports\"\n[[audience]]\nid = \"reports\"\n", "audience[2].id: is already there in line 96")]
 #[case(
     "[[provider]]",
     "[[provider]]\nname = \"login\"\norigin = \"https://a.example\"\n[[provider]]",
-    "provider[1].name: is already there in line 97"
+    "provider[1].name: is already there in line 99"
 )]
 // References.
 #[case("audiences = [\"reports\"]", "audiences = [\"report\"]", "client[1].audiences[0]: no such audience is registered")]
@@ -274,7 +274,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case(
     "subject = \"directory\"\nsubject_claim = \"employee\"",
     "subject = \"as-is\"",
-    "trusted_issuer[1].tenants[0]: tenant `acme` already has an `as-is` issuer in line 64"
+    "trusted_issuer[1].tenants[0]: tenant `acme` already has an `as-is` issuer in line 65"
 )]
 // URLs.
 #[case("http://127.0.0.1:9000", "http://10.0.0.1:9000", "trusted_issuer[0].jwks_uri: plain http is allowed on loopback only")]
@@ -376,13 +376,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case("tls = {", "dangerous_plain_http = true\ntls = {", "server.dangerous_plain_http: cannot stand beside `tls`")]
 fn a_fault_is_named(#[case] from: &str, #[case] to: &str, #[case] expected: &str) {
     let found = faults(&edited(from, to));
-    if expected.is_empty() {
-        assert_eq!(found, Vec::<String>::new());
-    } else if to.contains("policy_") {
-        assert!(found.contains(&expected.to_owned()), "{found:?}");
-    } else {
-        assert_eq!(found, [expected]);
-    }
+    assert_eq!(found, if expected.is_empty() { vec![] } else { vec![expected] });
 }
 
 #[rstest]
@@ -422,11 +416,11 @@ fn a_faulty_registration_still_counts_as_named() {
 
 #[test]
 fn line_column_and_source_are_shown() {
-    let text = "issuer = \"https://a.example\"\n\tlimits = { max_chain = 1, ä = 2 }\n";
+    let text = "issuer = \"https://a.example\"\n\tlimits = { max_chain = 1, \"ä\" = 2 }\n";
     let error = parse(text).expect_err("an unknown key");
     let [fault] = error.faults() else { panic!("{error}") };
     assert_eq!((fault.line, fault.column, fault.path.as_str()), (2, 28, "limits.ä"));
-    assert_eq!(fault.source.as_deref(), Some(" limits = { max_chain = 1, ä = 2 }"));
+    assert_eq!(fault.source.as_deref(), Some(" limits = { max_chain = 1, \"ä\" = 2 }"));
 }
 
 #[test]

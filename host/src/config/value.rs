@@ -213,6 +213,10 @@ fn url(text: &str, expected: &'static str) -> Result<::http::Uri, Problem> {
     }
     let url: ::http::Uri = text.parse().map_err(|_| malformed())?;
     let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else { return Err(malformed()) };
+    let port = authority.as_str().rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    if port.is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
+        return Err(malformed());
+    }
     if authority.as_str().contains('@') || authority.host().is_empty() || !text.starts_with(scheme) {
         return Err(malformed());
     }
