@@ -102,3 +102,64 @@ impl Registry for Registrations {
         self.issuers.get(issuer).map(|trusted| Arc::clone(&trusted.keys))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::registry::{IssuerRole, JwksSource, ScopeMode, SubjectKind, SubjectMapping};
+
+    fn registrations(text: &str) -> Registrations {
+        let config = Config::parse(text, Path::new("/etc/standin")).unwrap_or_else(|error| panic!("{error}"));
+        Registrations::from_config(&config)
+    }
+
+    #[test]
+    fn registrations_are_found() {
+        let registrations = registrations(include_str!("../config/tests/full.toml"));
+        let system = registrations.settings();
+        assert_eq!((system.default_ttl, system.max_ttl, system.max_chain), (120, 720, 4));
+        assert_eq!((system.leeway, system.permit_ttl), (30, 30));
+        assert_eq!((system.max_token, system.max_depth, system.max_body), (8 << 10, 12, 32 << 10));
+
+        let router = registrations.find_client("svc-router").unwrap();
+        assert_eq!(router.scope_mode, ScopeMode::Narrow);
+        assert_eq!(router.subjects, [SubjectKind::User, SubjectKind::Host, SubjectKind::Envoy, SubjectKind::Token]);
+        assert_eq!(registrations.secret_digests("svc-router").len(), 2);
+        assert!(registrations.find_client("svc-router ").is_none() && registrations.secret_digests("nobody").is_empty());
+
+        let mesh = "https://mesh.example.com";
+        let reports = registrations.find_client_by_identity(mesh, "spiffe://example.com/reports").unwrap();
+        assert_eq!((reports.id.as_str(), reports.scope_mode), ("svc-reports", ScopeMode::Strict));
+        assert!(registrations.find_client_by_identity(mesh, "spiffe://example.com/report").is_none());
+        assert!(registrations.find_client_by_identity("https://idp.example.com", "spiffe://example.com/reports").is_none());
+
+        let corp = registrations.find_issuer("https://idp.example.com").unwrap();
+        assert!(matches!(&corp.mapping, SubjectMapping::Directory(claim) if claim == "employee"));
+        let caller = registrations.find_issuer(mesh).unwrap();
+        assert_eq!(caller.role, IssuerRole::Caller);
+        assert_eq!(
+            (&caller.audiences[..], &caller.types[..]),
+            (&["https://obo.example.com".to_owned()][..], &["at+jwt", "jwt", ""].map(str::to_owned)[..])
+        );
+        let keys = registrations.issuer_keys("https://ids.acme.example").unwrap();
+        assert_eq!(keys.source, JwksSource::File("/etc/standin/acme.jwks.json".into()));
+        assert!(registrations.find_issuer("https://idp.example.com/").is_none() && registrations.issuer_keys("a").is_none());
+
+        assert_eq!(registrations.find_audience("https://api.example.com").unwrap().max_ttl, Some(300));
+        assert!(registrations.find_audience("https://api.example.com/").is_none());
+    }
+
+    #[test]
+    fn ten_thousand_clients_are_read() {
+        let client = |number: usize| {
+            format!(
+                "[[client]]\nid = \"c{number}\"\nattested = true\ntenants = [\"t\"]\nsubjects = [\"user\"]\naudiences = [\"a\"]\n"
+            )
+        };
+        let clients: String = (0..10_000).map(client).collect();
+        let registrations = registrations(&format!("issuer = \"https://a.example\"\n[[audience]]\nid = \"a\"\n{clients}"));
+        assert_eq!(registrations.find_client("c9999").unwrap().id, "c9999");
+    }
+}
