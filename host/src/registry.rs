@@ -1,9 +1,12 @@
 //! Import `registry`: the operator's registrations. The port, and its link to the component.
 
+mod memory;
+
 use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker};
 
+pub use self::memory::Registrations;
 pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, SubjectKind, SubjectMapping, System};
 
 /// A signature algorithm that may be registered for an issuer (RFC 7518 §3.1, RFC 8037 §3.1).
