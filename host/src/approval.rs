@@ -1,9 +1,20 @@
 //! The host's own memory of a permit, and the comparison of claims with it.
 
-/// What was approved. Minted once, within its time, for claims it covers.
+pub use crate::bindings::keys::Purpose;
+
+/// What was approved. Covers claims once, within its time.
 #[derive(Debug)]
 pub struct Approval {
     used: bool,
+}
+
+/// Claims that an approval covers, as far as the audit record names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// `jti`.
+    pub jti: String,
+    /// `exp`.
+    pub expires_at: u64,
 }
 
 /// Why claims are not covered.
@@ -15,11 +26,14 @@ pub enum Refusal {
 }
 
 impl Approval {
-    /// Uses the approval up for these claims.
+    /// Uses the approval up for these claims, covered or not. `now` is in Unix seconds.
     ///
     /// # Errors
     /// Where it does not cover them.
-    pub fn cover(&mut self, _claims: &str) -> Result<(), Refusal> {
-        if std::mem::replace(&mut self.used, true) { Err(Refusal::Used) } else { Ok(()) }
+    pub fn cover(&mut self, _purpose: Purpose, _claims: &str, _now: u64) -> Result<Covered, Refusal> {
+        if std::mem::replace(&mut self.used, true) {
+            return Err(Refusal::Used);
+        }
+        Ok(Covered { jti: String::new(), expires_at: 0 })
     }
 }

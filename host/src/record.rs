@@ -1,5 +1,6 @@
 //! What an audit event says. Facts the host knows itself stand at the top; what the component adds stands under `detail`.
 
+use crate::approval::{Approval, Covered};
 use crate::evidence::Evidence;
 
 /// One audit event: a JSON object on one line, without the `seq`, `time` and `prev` that the log adds.
@@ -25,4 +26,17 @@ pub enum RecordError {
 /// Where `detail` is not a JSON object within the limits.
 pub fn attempt(_correlation_id: &str, _evidence: &Evidence, _detail: &str) -> Result<Event, RecordError> {
     Err(RecordError::Malformed)
+}
+
+/// The event of a token about to be signed. To be recorded before the signature leaves.
+///
+/// # Errors
+/// Where `detail` is not a JSON object within the limits.
+pub fn minted(_correlation_id: &str, _approval: &Approval, _covered: &Covered, _detail: &str) -> Result<Event, RecordError> {
+    Err(RecordError::Malformed)
+}
+
+/// The event of an attempt that the host ended: a trap, a time-out, a shed request.
+pub fn host_failure(_correlation_id: &str, _evidence: &Evidence, _code: &str) -> Event {
+    Event { json: String::new(), anonymous: None }
 }
