@@ -1,25 +1,109 @@
 //! The host's own memory of a permit, and the comparison of claims with it.
+//!
+//! `proof` finds out what a request's evidence bears out, an [`Approval`] keeps what the policy left of it, and
+//! [`Approval::cover`] compares the claims that the component wants signed with that. The component's word counts for nothing.
 
-/// What was approved. Minted once, within its time, for claims it covers.
+mod caller;
+mod claims;
+mod cover;
+mod names;
+mod proof;
+mod strict;
+mod subject;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::sync::Arc;
+
+pub use self::cover::{Covered, Refusal};
+pub use self::proof::Unproven;
+pub(crate) use self::proof::{Proof, examine};
+pub use crate::bindings::keys::Purpose;
+use crate::bindings::types::{Allowance, Input};
+use crate::evidence::SeenDecision;
+
+/// What may be granted at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    scope: Vec<String>,
+    audience: Vec<String>,
+    ttl: u64,
+}
+
+impl Grant {
+    /// What the policy's allowance leaves of the question: never more than was asked.
+    pub(crate) fn narrow(input: &Input, allowance: &Allowance) -> Result<Self, Unproven> {
+        let scope = intersect(&input.scope, allowance.scope.as_deref());
+        let audience = intersect(&input.audience, allowance.audience.as_deref());
+        let ttl = u64::from(allowance.ttl.map_or(input.ttl, |ttl| ttl.min(input.ttl)));
+        // Nothing is left of something: that is a refusal, not an empty token.
+        if audience.is_empty() || ttl == 0 || (scope.is_empty() && !input.scope.is_empty()) {
+            return Err(Unproven::NothingLeft);
+        }
+        Ok(Self { scope, audience, ttl })
+    }
+}
+
+/// `none` is no opinion, an empty list is nothing.
+fn intersect(asked: &[String], allowed: Option<&[String]>) -> Vec<String> {
+    asked.iter().filter(|item| allowed.is_none_or(|allowed| allowed.contains(item))).cloned().collect()
+}
+
+/// What was approved. Covers claims once, within its time.
 #[derive(Debug)]
 pub struct Approval {
     used: bool,
-}
-
-/// Why claims are not covered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It was used before.
-    #[error("the approval was used before")]
-    Used,
+    approved_at: u64,
+    grant: Grant,
+    proof: Proof,
+    decision: Arc<SeenDecision>,
 }
 
 impl Approval {
-    /// Uses the approval up for these claims.
+    /// Approves what is left of a proven question. `decision` is the question as the host completed it, with its permit.
+    pub(crate) fn new(proof: Proof, grant: Grant, decision: Arc<SeenDecision>) -> Self {
+        Self { used: false, approved_at: decision.input.now, grant, proof, decision }
+    }
+
+    /// Uses the approval up for these claims, covered or not. `now` is in Unix seconds.
     ///
     /// # Errors
     /// Where it does not cover them.
-    pub fn cover(&mut self, _claims: &str) -> Result<(), Refusal> {
-        if std::mem::replace(&mut self.used, true) { Err(Refusal::Used) } else { Ok(()) }
+    pub fn cover(&mut self, purpose: Purpose, claims: &str, now: u64) -> Result<Covered, Refusal> {
+        if std::mem::replace(&mut self.used, true) {
+            return Err(Refusal::Used);
+        }
+        if now > self.approved_at.saturating_add(self.proof.permit_ttl) {
+            return Err(Refusal::TooLate);
+        }
+        match purpose {
+            Purpose::AccessToken => {}
+            Purpose::TransactionToken | Purpose::IdJag | Purpose::Introspection => return Err(Refusal::Purpose),
+        }
+        if self.decision.input.flow != LOCAL {
+            return Err(Refusal::Flow);
+        }
+        cover::compare(self, claims, now)
+    }
+
+    /// The question and the permit.
+    pub(crate) fn decision(&self) -> &SeenDecision {
+        &self.decision
+    }
+
+    /// The registered id of the caller.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.proof.client.id
+    }
+
+    /// The actors before the caller, nearest first.
+    pub(crate) fn chain(&self) -> &[String] {
+        &self.proof.subject.chain
     }
 }
+
+/// The one flow whose tokens we sign ourselves.
+const LOCAL: &str = "local";

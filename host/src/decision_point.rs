@@ -1,1 +1,152 @@
-//! Import `decision-point`: asks the live policy and keeps the approval.
+//! Import `decision-point`: asks the live policy and keeps the approval. The port, and its link to the component.
+
+mod limits;
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+
+use crate::approval::{self, Approval, Grant};
+pub use crate::bindings::decision_point::{JudgeError, Judged};
+use crate::bindings::types::Effect;
+pub use crate::bindings::types::{Input, Verdict};
+use crate::clock::Clock;
+use crate::evidence::{Evidence, SeenDecision, SeenOrigin};
+use crate::registry::Registry;
+
+/// A verdict and the module that gave it.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// What it decided.
+    pub verdict: Verdict,
+    /// Lowercase hex SHA-256 of the module.
+    pub module_digest: String,
+}
+
+/// The policies that are live. One value is one consistent snapshot: it never changes while a request holds it.
+pub trait Judge: Send + Sync + 'static {
+    /// Asks the policy of this tenant. Runs to its end within the policy's own limits.
+    ///
+    /// # Errors
+    /// Where there is no verdict; all of them deny.
+    fn judge(&self, tenant: &str, input: &Input) -> Result<Judgement, JudgeError>;
+}
+
+/// What the import needs of one request.
+pub struct DecisionPointCtx {
+    judge: Arc<dyn Judge>,
+    registry: Arc<dyn Registry>,
+    clock: Arc<dyn Clock>,
+}
+
+impl DecisionPointCtx {
+    /// Asks `judge` about what `registry` and the evidence bear out.
+    pub fn new(judge: Arc<dyn Judge>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
+        Self { judge, registry, clock }
+    }
+}
+
+/// The context with what it shares with the other imports.
+pub struct DecisionPointView<'a> {
+    /// The import's own context.
+    pub ctx: &'a DecisionPointCtx,
+    /// What the host has seen proven in this request.
+    pub evidence: &'a mut Evidence,
+    /// Where approvals live until `keys.sign` takes them.
+    pub table: &'a mut ResourceTable,
+}
+
+impl DecisionPointView<'_> {
+    /// Completes the question, examines it, asks the policies, and approves what is both proven and permitted.
+    fn decide(&mut self, mut input: Input) -> Result<(Verdict, String, Option<Approval>), JudgeError> {
+        self.evidence.spend_decision().map_err(|why| JudgeError::Other(Some(why.to_string())))?;
+        limits::question(&input)?;
+        let now = self.ctx.clock.now().as_secs();
+        let proof = approval::examine(&mut input, self.evidence, &*self.ctx.registry, now);
+        let from = proof.as_ref().ok().and_then(|proof| proof.origin.clone());
+        let (judgement, origin) = match self.ask(&input, from.as_deref()) {
+            Ok(answer) => answer,
+            Err(why) => {
+                let origin = from.map(|tenant| SeenOrigin { tenant, module_digest: String::new() });
+                let refusal = Some(limits::describe(&why));
+                let seen = SeenDecision { input, module_digest: String::new(), verdict: None, origin, refusal };
+                self.evidence.decision = Some(Arc::new(seen));
+                return Err(why);
+            }
+        };
+        let Judgement { verdict, module_digest } = judgement;
+        let granted = match &verdict.effect {
+            Effect::Permit(allowance) => {
+                proof.and_then(|proof| Ok(Some((Grant::narrow(&input, allowance)?, proof))))
+            }
+            Effect::Deny | Effect::StepUp(_) => proof.map(|_unused| None),
+        };
+        let refusal = granted.as_ref().err().map(ToString::to_string);
+        let seen = SeenDecision {
+            input,
+            module_digest: module_digest.clone(),
+            verdict: Some(verdict.clone()),
+            origin,
+            refusal,
+        };
+        let seen = Arc::new(seen);
+        self.evidence.decision = Some(Arc::clone(&seen));
+        let approval = granted.ok().flatten().map(|(grant, proof)| Approval::new(proof, grant, seen));
+        Ok((verdict, module_digest, approval))
+    }
+
+    /// Asks the policy of the tenant and, where it is reached by crossing, also that of the origin: both must permit.
+    fn ask(&self, input: &Input, from: Option<&str>) -> Result<(Judgement, Option<SeenOrigin>), JudgeError> {
+        let judgement = self.ctx.judge.judge(&input.tenant, input)?;
+        limits::verdict(&judgement.verdict)?;
+        let Some(from) = from else { return Ok((judgement, None)) };
+        let Judgement { verdict, module_digest } = judgement;
+        let asked = |module_digest| Some(SeenOrigin { tenant: from.to_owned(), module_digest });
+        let permits = match &verdict.effect {
+            Effect::Permit(_) => true,
+            Effect::Deny | Effect::StepUp(_) => false,
+        };
+        if !permits {
+            return Ok((Judgement { verdict, module_digest }, asked(String::new())));
+        }
+        let origin = self.ctx.judge.judge(from, input)?;
+        limits::verdict(&origin.verdict)?;
+        let verdict = limits::both(verdict, origin.verdict)?;
+        Ok((Judgement { verdict, module_digest }, asked(origin.module_digest)))
+    }
+}
+
+impl crate::bindings::decision_point::Host for DecisionPointView<'_> {
+    async fn judge(&mut self, input: Input) -> wasmtime::Result<Result<Judged, JudgeError>> {
+        let (verdict, module_digest, approval) = match self.decide(input) {
+            Ok(decided) => decided,
+            Err(why) => return Ok(Err(why)),
+        };
+        let approval = approval.map(|approval| self.table.push(approval)).transpose()?;
+        Ok(Ok(Judged { verdict, module_digest, approval }))
+    }
+}
+
+impl crate::bindings::decision_point::HostApproval for DecisionPointView<'_> {
+    fn drop(&mut self, approval: Resource<Approval>) -> wasmtime::Result<()> {
+        self.table.delete(approval)?;
+        Ok(())
+    }
+}
+
+struct Import;
+
+impl HasData for Import {
+    type Data<'a> = DecisionPointView<'a>;
+}
+
+/// Links the import into a component's linker.
+///
+/// # Errors
+/// Where the linker already has it.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> DecisionPointView<'_>,
+) -> wasmtime::Result<()> {
+    crate::bindings::decision_point::add_to_linker::<T, Import>(linker, view)
+}

@@ -1,13 +1,17 @@
 //! What the host itself has seen proven during one request. The component's word counts for nothing here: imports write into
 //! this as they answer, and `approval` reads it.
 
+use std::sync::Arc;
+
 use crate::bindings::directory::{Account, Machine, User, UserKey};
 use crate::bindings::types::{Input, Verdict};
 
 /// The most directory questions, verifications and digests one request may ask for.
 pub const MAX_LOOKUPS: usize = 64;
+/// The most decisions one request may ask for.
+pub const MAX_DECISIONS: usize = 8;
 
-/// A request asked for more than [`MAX_LOOKUPS`].
+/// A request asked for more than [`MAX_LOOKUPS`] or [`MAX_DECISIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request asked the host too many questions")]
 pub struct TooManyLookups;
@@ -50,19 +54,32 @@ pub struct SeenPseudonym {
 pub struct SeenDecision {
     /// What the policy was asked.
     pub input: Input,
-    /// Lowercase hex SHA-256 of the module.
+    /// Lowercase hex SHA-256 of the module; empty if it gave no verdict.
     pub module_digest: String,
     /// Its verdict; `None` if it gave none.
     pub verdict: Option<Verdict>,
+    /// Where the tenant was reached by crossing: from where.
+    pub origin: Option<SeenOrigin>,
     /// Why the host does not approve, if it does not.
     pub refusal: Option<String>,
+}
+
+/// The tenant that a crossing starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenOrigin {
+    /// The tenant.
+    pub tenant: String,
+    /// Lowercase hex SHA-256 of the module that judged for it; empty if none was asked.
+    pub module_digest: String,
 }
 
 /// Everything seen so far.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    /// Ids of the clients whose secret was right or for whom the embedding program vouched.
+    /// Ids of the clients whose secret was right.
     pub callers: Vec<String>,
+    /// Ids of the clients for whom the embedding program vouched; counts only where their registration says so.
+    pub attested: Vec<String>,
     /// Verified tokens.
     pub tokens: Vec<SeenToken>,
     /// Accounts the directory has named.
@@ -76,8 +93,11 @@ pub struct Evidence {
     /// Keyed digests.
     pub pseudonyms: Vec<SeenPseudonym>,
     /// The last decision.
-    pub decision: Option<SeenDecision>,
+    pub decision: Option<Arc<SeenDecision>>,
+    /// For every question about a user, where its answer stands among `users`.
+    user_answers: Vec<Option<usize>>,
     lookups: usize,
+    decisions: usize,
 }
 
 impl Evidence {
@@ -90,9 +110,23 @@ impl Evidence {
         if self.lookups > MAX_LOOKUPS { Err(TooManyLookups) } else { Ok(()) }
     }
 
-    /// A client has proven itself.
+    /// Counts one more question to the policy.
+    ///
+    /// # Errors
+    /// Where there were too many already.
+    pub fn spend_decision(&mut self) -> Result<(), TooManyLookups> {
+        self.decisions += 1;
+        if self.decisions > MAX_DECISIONS { Err(TooManyLookups) } else { Ok(()) }
+    }
+
+    /// A client has shown a secret of its own.
     pub fn saw_caller(&mut self, client: &str) {
         self.callers.push(client.to_owned());
+    }
+
+    /// The embedding program has vouched for a client.
+    pub fn saw_attested(&mut self, client: &str) {
+        self.attested.push(client.to_owned());
     }
 
     /// A signature was right.
@@ -108,7 +142,20 @@ impl Evidence {
     /// The directory has answered about a user.
     pub fn saw_user(&mut self, question: UserKey, user: Option<&User>) {
         self.user_questions.push(question);
+        self.user_answers.push(user.map(|_| self.users.len()));
         self.users.extend(user.cloned());
+    }
+
+    /// The user that the directory last gave as its answer to this very question.
+    pub fn answer(&self, question: &UserKey) -> Option<&User> {
+        let asked = self.user_questions.iter().zip(&self.user_answers).rev();
+        let (_, answer) = asked.into_iter().find(|(known, _)| same_key(known, question))?;
+        answer.and_then(|at| self.users.get(at))
+    }
+
+    /// Whether the directory was asked this very question.
+    pub fn asked(&self, question: &UserKey) -> bool {
+        self.user_questions.iter().any(|known| same_key(known, question))
     }
 
     /// The directory has answered about a machine.
@@ -119,5 +166,54 @@ impl Evidence {
     /// A digest was computed.
     pub fn saw_pseudonym(&mut self, domain: String, value: String, digest: &str) {
         self.pseudonyms.push(SeenPseudonym { domain, value, digest: digest.to_owned() });
+    }
+}
+
+/// The contract's variants come without equality.
+fn same_key(one: &UserKey, other: &UserKey) -> bool {
+    match (one, other) {
+        (UserKey::Id(one), UserKey::Id(other)) | (UserKey::Email(one), UserKey::Email(other)) => one == other,
+        (UserKey::External(one), UserKey::External(other)) => one == other,
+        (UserKey::Id(_) | UserKey::Email(_) | UserKey::External(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_bounded() {
+        let mut evidence = Evidence::default();
+        for _ in 0..MAX_LOOKUPS {
+            evidence.spend_lookup().unwrap();
+        }
+        assert_eq!(evidence.spend_lookup(), Err(TooManyLookups));
+        for _ in 0..MAX_DECISIONS {
+            evidence.spend_decision().unwrap();
+        }
+        assert_eq!(evidence.spend_decision(), Err(TooManyLookups));
+    }
+
+    #[test]
+    fn an_answer_belongs_to_its_question() {
+        let mut evidence = Evidence::default();
+        let alice = User {
+            id: "1".into(),
+            email: "alice@example.com".into(),
+            accounts: vec![],
+            primary_account: None,
+            state: crate::bindings::directory::State::Active,
+            protected: false,
+            scopes: None,
+            attributes: vec![],
+        };
+        evidence.saw_user(UserKey::Email("bob@example.com".into()), None);
+        evidence.saw_user(UserKey::Id("1".into()), Some(&alice));
+        assert_eq!(evidence.answer(&UserKey::Id("1".into())).unwrap().email, "alice@example.com");
+        assert!(evidence.answer(&UserKey::Email("bob@example.com".into())).is_none());
+        assert!(evidence.answer(&UserKey::External(("corp".into(), "1".into()))).is_none());
+        assert!(evidence.asked(&UserKey::Email("bob@example.com".into())));
+        assert!(!evidence.asked(&UserKey::Email("1".into())));
     }
 }

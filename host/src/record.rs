@@ -1,6 +1,22 @@
 //! What an audit event says. Facts the host knows itself stand at the top; what the component adds stands under `detail`.
 
+mod json;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use self::json::{Asked, Decision, Granted, Origin, Requester};
+use crate::approval::{Approval, Covered};
 use crate::evidence::Evidence;
+
+/// The longest event of the component, in bytes.
+pub const MAX_DETAIL: usize = 16 * 1024;
+/// The deepest nesting of the component's event; readers of the log need not take more.
+pub const MAX_DEPTH: usize = 32;
+/// The longest code.
+pub const MAX_CODE: usize = 64;
 
 /// One audit event: a JSON object on one line, without the `seq`, `time` and `prev` that the log adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +31,192 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Not a JSON object, or too long.
-    #[error("the component's event is not a JSON object within the limits")]
+    #[error("the component's event is not a json object within the limits")]
     Malformed,
+    /// `outcome` is neither `deny`, `fail` nor `explain`.
+    #[error("the component's event has no known outcome")]
+    Outcome,
+    /// `code` is missing or not made of lowercase letters, digits, `.`, `_` and `-`.
+    #[error("the component's event has no valid code")]
+    Code,
+    /// The event could not be written as JSON.
+    #[error("the event could not be encoded")]
+    Encoding,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Permit,
+    Deny,
+    Fail,
+    Explain,
+}
+
+#[derive(Serialize)]
+struct Minted<'a> {
+    event: &'static str,
+    outcome: Outcome,
+    correlation_id: &'a str,
+    requester: &'a str,
+    target: &'a str,
+    obo_type: &'a str,
+    tenant: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a str>,
+    jti: &'a str,
+    flow: &'a str,
+    granted: Granted<'a>,
+    chain: &'a [String],
+    lineage: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cross_tenant: Option<Origin<'a>>,
+    policy: &'a str,
+    rules: json::Rules<'a>,
+    asked: Asked<'a>,
+    detail: &'a RawValue,
+}
+
+/// The event of a token about to be signed. To be recorded before the signature leaves.
+///
+/// # Errors
+/// Where `detail` is not a JSON object within the limits.
+pub fn minted(correlation_id: &str, approval: &Approval, covered: &Covered, detail: &str) -> Result<Event, RecordError> {
+    let decision = approval.decision();
+    let reasons = decision.verdict.as_ref().map(|verdict| verdict.reasons.as_slice()).unwrap_or_default();
+    let event = Minted {
+        event: "attempt",
+        outcome: Outcome::Permit,
+        correlation_id,
+        requester: approval.client_id(),
+        target: &decision.input.subject.id,
+        obo_type: &covered.obo_type,
+        tenant: &decision.input.tenant,
+        account_id: covered.account_id.as_deref(),
+        jti: &covered.jti,
+        flow: &decision.input.flow,
+        granted: Granted {
+            scope: &covered.scope,
+            audience: &covered.audience,
+            ttl: covered.ttl,
+            expires_at: covered.expires_at,
+            provisional: decision.input.subject.provisional,
+        },
+        chain: approval.chain(),
+        lineage: &covered.lineage,
+        cross_tenant: decision.origin.as_ref().map(Origin::of),
+        policy: &decision.module_digest,
+        rules: json::Rules(reasons),
+        asked: Asked(&decision.input),
+        detail: component_event(detail)?,
+    };
+    Ok(Event { json: encode(&event)?, anonymous: None })
+}
+
+#[derive(Serialize)]
+struct Attempt<'a> {
+    event: &'static str,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    correlation_id: &'a str,
+    requester: Option<Requester<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Decision<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a RawValue>,
+}
+
+/// The two members of the component's event that decide how it is filed.
+#[derive(Deserialize)]
+struct Filing<'a> {
+    #[serde(borrow, default)]
+    outcome: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    code: Option<Cow<'a, str>>,
 }
 
 /// The event of an attempt that ended without a token.
 ///
 /// # Errors
-/// Where `detail` is not a JSON object within the limits.
-pub fn attempt(_correlation_id: &str, _evidence: &Evidence, _detail: &str) -> Result<Event, RecordError> {
-    Err(RecordError::Malformed)
+/// Where `detail` is not a JSON object within the limits that says how it ended.
+pub fn attempt(correlation_id: &str, evidence: &Evidence, detail: &str) -> Result<Event, RecordError> {
+    let raw = component_event(detail)?;
+    let filing: Filing<'_> = serde_json::from_str(detail).map_err(|_| RecordError::Malformed)?;
+    let outcome = match filing.outcome.as_deref() {
+        Some("deny") => Outcome::Deny,
+        Some("fail") => Outcome::Fail,
+        Some("explain") => Outcome::Explain,
+        Some(_) | None => return Err(RecordError::Outcome),
+    };
+    let code = match (filing.code.as_deref(), outcome) {
+        (Some(code), _) if is_code(code) => Some(code),
+        // A dry run may have gone well.
+        (None, Outcome::Explain) => None,
+        (Some(_) | None, _) => return Err(RecordError::Code),
+    };
+    write(correlation_id, evidence, outcome, code, Some(raw))
+}
+
+/// The event of an attempt that the host ended: a trap, a time-out, a shed request. `code` is one of the host's own.
+///
+/// # Errors
+/// Where it could not be encoded.
+pub fn host_failure(correlation_id: &str, evidence: &Evidence, code: &str) -> Result<Event, RecordError> {
+    let code = if is_code(code) { code } else { return Err(RecordError::Code) };
+    write(correlation_id, evidence, Outcome::Fail, Some(code), None)
+}
+
+fn write(
+    correlation_id: &str,
+    evidence: &Evidence,
+    outcome: Outcome,
+    code: Option<&str>,
+    detail: Option<&RawValue>,
+) -> Result<Event, RecordError> {
+    let requester = Requester::of(evidence);
+    let anonymous = requester.is_none().then(|| code.unwrap_or("explain").to_owned());
+    let decision = evidence.decision.as_deref().map(Decision::of);
+    let event = Attempt { event: "attempt", outcome, code, correlation_id, requester, decision, detail };
+    Ok(Event { json: encode(&event)?, anonymous })
+}
+
+fn encode(event: &impl Serialize) -> Result<String, RecordError> {
+    let mut json = Vec::with_capacity(2048);
+    serde_json::to_writer(&mut json, event).map_err(|_| RecordError::Encoding)?;
+    String::from_utf8(json).map_err(|_| RecordError::Encoding)
+}
+
+/// The component's event as it stands: one line, one object, not too long, not too deep.
+fn component_event(detail: &str) -> Result<&RawValue, RecordError> {
+    let one_line = !detail.bytes().any(|byte| byte == b'\n' || byte == b'\r');
+    if detail.len() > MAX_DETAIL || !one_line || !detail.starts_with('{') || depth(detail) > MAX_DEPTH {
+        return Err(RecordError::Malformed);
+    }
+    serde_json::from_str(detail).map_err(|_| RecordError::Malformed)
+}
+
+/// How deep brackets nest outside of strings.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn is_code(code: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(known)
 }

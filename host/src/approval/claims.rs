@@ -1,0 +1,97 @@
+//! Claims of a token whose signature is right: typed reading, nothing taken for granted.
+
+use serde_json::{Map, Value};
+
+use super::strict::{self, NotStrict};
+
+/// A claim is not what its specification says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Why a token is not live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeFault {
+    /// `exp` is missing, or one of the times is no number.
+    Malformed,
+    /// `exp` has passed (RFC 7519 §4.1.4).
+    Expired,
+    /// `nbf` or `iat` is still to come (RFC 7519 §4.1.5, §4.1.6).
+    NotYet,
+}
+
+/// A parsed claims set.
+#[derive(Debug)]
+pub(super) struct Claims(Map<String, Value>);
+
+impl Claims {
+    pub(super) fn parse(text: &str) -> Result<Self, NotStrict> {
+        strict::object(text).map(Self)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// A string, if it is there.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Malformed> {
+        self.get(name).map(|value| value.as_str().ok_or(Malformed)).transpose()
+    }
+
+    /// A list of strings, if it is there.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Malformed> {
+        self.get(name).map(strings).transpose()
+    }
+
+    /// `aud`: a string or a list of them (RFC 7519 §4.1.3).
+    pub(super) fn audience(&self) -> Result<Vec<&str>, Malformed> {
+        match self.get("aud") {
+            Some(Value::String(one)) => Ok(vec![one]),
+            Some(list) => strings(list),
+            None => Err(Malformed),
+        }
+    }
+
+    /// `scope` (RFC 8693 §4.2), else `scp` as some issuers write it.
+    pub(super) fn scope(&self) -> Result<Option<Vec<String>>, Malformed> {
+        let split = |text: &str| text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+        if let Some(text) = self.text("scope")? {
+            return Ok(Some(split(text)));
+        }
+        match self.get("scp") {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(split(text))),
+            Some(list) => Ok(Some(strings(list)?.into_iter().map(str::to_owned).collect())),
+        }
+    }
+
+    /// Seconds the token still lives, if it is live at all within the leeway.
+    pub(super) fn remaining(&self, now: u64, leeway: u64) -> Result<u64, TimeFault> {
+        let time = |name| self.get(name).map(seconds).transpose().map_err(|Malformed| TimeFault::Malformed);
+        let exp = time("exp")?.ok_or(TimeFault::Malformed)?;
+        if exp.saturating_add(leeway) <= now {
+            return Err(TimeFault::Expired);
+        }
+        for begin in ["nbf", "iat"] {
+            if time(begin)?.is_some_and(|begin| begin > now.saturating_add(leeway)) {
+                return Err(TimeFault::NotYet);
+            }
+        }
+        Ok(exp.saturating_sub(now))
+    }
+}
+
+/// A `NumericDate` (RFC 7519 §2), which may have a fraction.
+fn seconds(value: &Value) -> Result<u64, Malformed> {
+    if let Some(whole) = value.as_u64() {
+        return Ok(whole);
+    }
+    match value.as_f64() {
+        // A float-to-integer cast rounds down and saturates.
+        Some(fraction) if fraction >= 0.0 => Ok(fraction as u64),
+        Some(_) | None => Err(Malformed),
+    }
+}
+
+fn strings(value: &Value) -> Result<Vec<&str>, Malformed> {
+    value.as_array().ok_or(Malformed)?.iter().map(|item| item.as_str().ok_or(Malformed)).collect()
+}

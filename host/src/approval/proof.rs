@@ -1,0 +1,230 @@
+//! The examination of a question to the policy: whatever the component says, the host believes what this request's evidence and the
+//! registrations bear out, and nothing else.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::subject::{self, Subject};
+use super::{caller, names};
+use crate::bindings::types::{Attribute, Input, Party};
+use crate::evidence::Evidence;
+use crate::registry::{Client, Registry};
+
+/// Why the host does not approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// No client of this name has proven itself.
+    #[error("the caller has not proven itself")]
+    Caller,
+    /// It has proven itself, but is not registered.
+    #[error("the caller is not registered")]
+    CallerUnregistered,
+    /// The embedding program vouched for a client that is not registered for it.
+    #[error("the caller's registration does not let the embedding program vouch for it")]
+    CallerNotAttestable,
+    /// The caller's token is not one of a registered issuer of callers.
+    #[error("the caller's token is not one of a registered issuer of callers")]
+    CallerToken,
+    /// The caller's token is not meant for us.
+    #[error("the caller's token is not addressed to us")]
+    CallerTokenAudience,
+    /// The caller's token is not live.
+    #[error("the caller's token is not live")]
+    CallerTokenTime,
+    /// The tenant is neither the caller's nor within its crossings.
+    #[error("the tenant is not the caller's")]
+    Tenant,
+    /// Neither a token nor the directory named this subject.
+    #[error("no evidence names the subject")]
+    Subject,
+    /// The client may not name subjects of this kind.
+    #[error("the caller may not name subjects of this kind")]
+    SubjectKind,
+    /// The user is disabled or pending.
+    #[error("the user is not active")]
+    UserNotActive,
+    /// The user has no live account in the tenant.
+    #[error("the user has no active account in the tenant")]
+    NotAMember,
+    /// The user is protected and the client is not registered for that.
+    #[error("the user is protected")]
+    Protected,
+    /// The machine is disabled or pending.
+    #[error("the host is not active")]
+    HostNotActive,
+    /// The machine's account is disabled, pending, or of another tenant.
+    #[error("the host's account is not an active one of the tenant")]
+    HostAccount,
+    /// No live key with a live user whose primary account is the machine's.
+    #[error("the host has no active key of an active user of its account")]
+    HostKey,
+    /// The client may not name users the directory does not know.
+    #[error("the caller is not registered for unknown users")]
+    ProvisionalNotRegistered,
+    /// The directory was not asked for the address behind the digest.
+    #[error("the directory was not asked for the unknown user")]
+    ProvisionalUnasked,
+    /// The directory knows the address.
+    #[error("the directory knows the user")]
+    ProvisionalKnown,
+    /// No live account of the tenant was found.
+    #[error("no active account of the tenant was found")]
+    ProvisionalAccount,
+    /// A claim of the subject token is not what it has to be.
+    #[error("a claim of the subject token is malformed")]
+    TokenMalformed,
+    /// The token's issuer is not registered for subjects.
+    #[error("the subject token's issuer is not one of subjects")]
+    TokenIssuer,
+    /// The token speaks for another tenant, or for none.
+    #[error("the subject token speaks for another tenant")]
+    TokenTenant,
+    /// The token is addressed to somebody else.
+    #[error("the subject token is addressed to somebody else")]
+    TokenAudience,
+    /// The token has expired.
+    #[error("the subject token has expired")]
+    TokenExpired,
+    /// The token is not valid yet.
+    #[error("the subject token is not valid yet")]
+    TokenNotYet,
+    /// The issuer uses one of our own names.
+    #[error("the subject token uses a reserved name")]
+    ReservedName,
+    /// `may_act` names somebody else.
+    #[error("the subject token lets somebody else act")]
+    MayAct,
+    /// `act` is not a chain of actors.
+    #[error("the subject token's chain of actors is malformed")]
+    ChainMalformed,
+    /// The chain would grow too long.
+    #[error("the chain of actors is too long")]
+    ChainTooLong,
+    /// A scope is not the client's.
+    #[error("a scope exceeds the caller's registration")]
+    ClientScope,
+    /// A scope is not the subject's.
+    #[error("a scope exceeds the subject's")]
+    SubjectScope,
+    /// A scope is not the audience's.
+    #[error("a scope exceeds the audience's registration")]
+    AudienceScope,
+    /// No audience, or one that is not registered.
+    #[error("an audience is not registered")]
+    AudienceUnregistered,
+    /// An audience is not the client's.
+    #[error("an audience exceeds the caller's registration")]
+    ClientAudience,
+    /// An audience does not serve the tenant.
+    #[error("an audience does not serve the tenant")]
+    AudienceTenant,
+    /// An audience is registered for another flow.
+    #[error("an audience is registered for another flow")]
+    AudienceFlow,
+    /// The lifetime is zero or exceeds a limit.
+    #[error("the lifetime exceeds a limit")]
+    Lifetime,
+    /// The policy's allowance leaves no audience, no lifetime, or none of the scopes.
+    #[error("the policy's allowance leaves nothing")]
+    NothingLeft,
+}
+
+/// What a subject is proven by.
+pub(super) struct Question<'a> {
+    pub(super) subject: &'a Party,
+    pub(super) tenant: &'a str,
+    pub(super) client: &'a Client,
+    pub(super) evidence: &'a Evidence,
+    pub(super) registry: &'a dyn Registry,
+    pub(super) now: u64,
+}
+
+/// A question whose every part was proven.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    pub(super) client: Arc<Client>,
+    pub(super) subject: Subject,
+    pub(super) issuer: String,
+    pub(super) permit_ttl: u64,
+    /// Where the tenant is reached by crossing: from where.
+    pub(crate) origin: Option<String>,
+}
+
+/// Replaces what the component says by what the host knows, as far as it is proven, and proves it.
+pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Proof, Unproven> {
+    forget(input, now);
+    let client = caller::prove(&input.caller.id, evidence, registry, now)?;
+    input.caller = Party {
+        kind: "client".to_owned(),
+        id: names::client(&client.id),
+        tenants: client.tenants.clone(),
+        provisional: false,
+        attributes: client.attributes.clone(),
+    };
+    let origin = caller::origin(&client, &input.tenant)?;
+    if let Some(from) = &origin {
+        let value = Value::from(from.as_str()).to_string();
+        input.attributes.push(Attribute { name: "cross_tenant.from".to_owned(), value });
+    }
+    let question =
+        Question { subject: &input.subject, tenant: &input.tenant, client: &client, evidence, registry, now };
+    let subject = subject::prove(&question)?;
+    input.subject.kind = subject.kind.name().to_owned();
+    input.subject.tenants = vec![input.tenant.clone()];
+    input.subject.provisional = subject.provisional;
+    input.subject.attributes.clone_from(&subject.attributes);
+    input.chain.clone_from(&subject.chain);
+    limit(input, &client, &subject, registry, now)?;
+    let settings = registry.settings();
+    Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl: u64::from(settings.permit_ttl), origin })
+}
+
+/// Takes out whatever could pass for a fact of the host's.
+fn forget(input: &mut Input, now: u64) {
+    input.now = now;
+    input.attributes.retain(|attribute| attribute.name.starts_with("edge."));
+    input.chain.clear();
+    input.caller.kind = "client".to_owned();
+    for party in [&mut input.caller, &mut input.subject] {
+        party.tenants.clear();
+        party.attributes.clear();
+        party.provisional = false;
+    }
+}
+
+/// Nothing may be asked that the registrations and the subject do not give: a policy narrows, it never widens.
+fn limit(input: &Input, client: &Client, subject: &Subject, registry: &dyn Registry, now: u64) -> Result<(), Unproven> {
+    if !within(&input.scope, &client.scopes) {
+        return Err(Unproven::ClientScope);
+    }
+    if !subject.terms.iter().all(|term| within(&input.scope, term)) {
+        return Err(Unproven::SubjectScope);
+    }
+    if input.audience.is_empty() {
+        return Err(Unproven::AudienceUnregistered);
+    }
+    let mut longest = u64::from(client.max_ttl.min(registry.settings().max_ttl));
+    for id in &input.audience {
+        if !client.audiences.contains(id) {
+            return Err(Unproven::ClientAudience);
+        }
+        let audience = registry.find_audience(id).ok_or(Unproven::AudienceUnregistered)?;
+        if audience.flow != input.flow {
+            return Err(Unproven::AudienceFlow);
+        }
+        if audience.tenants.as_ref().is_some_and(|served| !served.contains(&input.tenant)) {
+            return Err(Unproven::AudienceTenant);
+        }
+        if audience.scopes.as_ref().is_some_and(|scopes| !within(&input.scope, scopes)) {
+            return Err(Unproven::AudienceScope);
+        }
+        longest = longest.min(audience.max_ttl.map_or(longest, u64::from));
+    }
+    longest = longest.min(subject.expires_at.map_or(longest, |end| end.saturating_sub(now)));
+    if input.ttl == 0 || u64::from(input.ttl) > longest { Err(Unproven::Lifetime) } else { Ok(()) }
+}
+
+fn within(asked: &[String], given: &[String]) -> bool {
+    asked.iter().all(|item| given.contains(item))
+}

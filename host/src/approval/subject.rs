@@ -1,0 +1,258 @@
+//! On whose behalf: what is known of a subject, and the proof of those that a directory answer of this request named.
+
+use serde_json::{Value, json};
+
+use super::names;
+use super::proof::{Question, Unproven};
+use super::token;
+use crate::bindings::directory::{Account, Machine, State, User, UserKey};
+use crate::bindings::types::Attribute;
+use crate::registry::{Client, SubjectKind};
+
+/// The `obo_type` of a subject that came by a foreign token.
+pub(super) const BY_TOKEN: &str = "token";
+
+/// What a subject is; its name in a `party`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    User,
+    Envoy,
+    Host,
+    Provisional,
+    External,
+    Client,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Envoy => "envoy",
+            Self::Host => "host",
+            Self::Provisional => "provisional",
+            Self::External => "external",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// The names of one account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct AccountIds {
+    pub(super) account_id: Option<String>,
+    pub(super) csp_id: Option<i64>,
+    pub(super) sfdc_account_id: Option<String>,
+}
+
+impl AccountIds {
+    fn of(account: &Account) -> Self {
+        Self {
+            account_id: Some(account.id.clone()),
+            csp_id: account.csp_id,
+            sfdc_account_id: account.sfdc_account_id.clone(),
+        }
+    }
+
+    /// Whether everything `claimed` names is this account.
+    fn bears_out(&self, claimed: &Self) -> bool {
+        (claimed.account_id.is_none() || claimed.account_id == self.account_id)
+            && (claimed.csp_id.is_none() || claimed.csp_id == self.csp_id)
+            && (claimed.sfdc_account_id.is_none() || claimed.sfdc_account_id == self.sfdc_account_id)
+    }
+}
+
+/// Which accounts the claims may name.
+#[derive(Debug, Clone)]
+pub(super) enum Accounts {
+    /// One of these, by its id at least.
+    OneOf(Vec<AccountIds>),
+    /// One of these or none.
+    AtMostOneOf(Vec<AccountIds>),
+    /// Those of the subject token.
+    Exactly(AccountIds),
+}
+
+impl Accounts {
+    pub(super) fn cover(&self, claimed: &AccountIds) -> bool {
+        match self {
+            Self::OneOf(accounts) => {
+                claimed.account_id.is_some() && accounts.iter().any(|account| account.bears_out(claimed))
+            }
+            Self::AtMostOneOf(accounts) => {
+                *claimed == AccountIds::default() || accounts.iter().any(|account| account.bears_out(claimed))
+            }
+            Self::Exactly(account) => account == claimed,
+        }
+    }
+}
+
+/// A subject that was proven, and all that follows from the proof.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) kind: Kind,
+    pub(super) provisional: bool,
+    pub(super) obo_type: String,
+    /// Each limits the scope.
+    pub(super) terms: Vec<Vec<String>>,
+    /// When the subject token expires.
+    pub(super) expires_at: Option<u64>,
+    /// `act` of the subject token.
+    pub(super) act: Option<Value>,
+    /// The actors in `act`, nearest first.
+    pub(super) chain: Vec<String>,
+    /// `jti` of every ancestor.
+    pub(super) lineage: Vec<String>,
+    pub(super) accounts: Accounts,
+    pub(super) host: Option<Value>,
+    pub(super) attributes: Vec<Attribute>,
+}
+
+/// Proves the subject. Where a verified token names it, the token's limits hold, whatever else names it too.
+pub(super) fn prove(question: &Question<'_>) -> Result<Subject, Unproven> {
+    if let Some(proven) = token::prove(question) {
+        return proven;
+    }
+    let evidence = question.evidence;
+    let is = |name: String| name == question.subject.id;
+    if let Some(user) = evidence.users.iter().rfind(|user| is(names::user(question.tenant, &user.id))) {
+        return by_user(question, user);
+    }
+    if let Some(machine) = evidence.machines.iter().rfind(|machine| is(names::host(question.tenant, &machine.id))) {
+        return by_machine(question, machine);
+    }
+    let domain = format!("provisional:{}", question.tenant);
+    let digests = evidence.pseudonyms.iter().filter(|seen| seen.domain == domain);
+    match digests.into_iter().find(|seen| is(names::provisional(question.tenant, &seen.digest))) {
+        Some(seen) => by_address(question, &seen.value),
+        None => Err(Unproven::Subject),
+    }
+}
+
+/// Whether the client may name subjects of this kind.
+pub(super) fn allow(client: &Client, kind: SubjectKind) -> Result<(), Unproven> {
+    if client.subjects.contains(&kind) { Ok(()) } else { Err(Unproven::SubjectKind) }
+}
+
+/// A live user's live accounts in the tenant.
+pub(super) fn memberships(question: &Question<'_>, user: &User) -> Result<Vec<AccountIds>, Unproven> {
+    if !is_active(user.state) {
+        return Err(Unproven::UserNotActive);
+    }
+    if user.protected && !question.client.protected {
+        return Err(Unproven::Protected);
+    }
+    let live = user.accounts.iter().filter(|account| account.tenant == question.tenant && is_active(account.state));
+    let accounts: Vec<_> = live.map(AccountIds::of).collect();
+    if accounts.is_empty() { Err(Unproven::NotAMember) } else { Ok(accounts) }
+}
+
+fn by_user(question: &Question<'_>, user: &User) -> Result<Subject, Unproven> {
+    let (kind, registered) = match question.subject.kind.as_str() {
+        "envoy" => (Kind::Envoy, SubjectKind::Envoy),
+        "user" => (Kind::User, SubjectKind::User),
+        _ => return Err(Unproven::SubjectKind),
+    };
+    allow(question.client, registered)?;
+    let accounts = memberships(question, user)?;
+    Ok(Subject {
+        terms: user.scopes.iter().cloned().collect(),
+        attributes: described(user.protected, &user.attributes),
+        ..described_by(kind, kind.name(), Accounts::OneOf(accounts))
+    })
+}
+
+/// A machine acts through a live API key as that key's user, whose primary account is the machine's.
+fn by_machine(question: &Question<'_>, machine: &Machine) -> Result<Subject, Unproven> {
+    allow(question.client, SubjectKind::Host)?;
+    if !is_active(machine.state) {
+        return Err(Unproven::HostNotActive);
+    }
+    if machine.account.tenant != question.tenant || !is_active(machine.account.state) {
+        return Err(Unproven::HostAccount);
+    }
+    let live = machine.api_keys.iter().filter(|key| is_active(key.state));
+    let mut users = live.filter_map(|key| question.evidence.users.iter().rfind(|user| user.id == key.user));
+    let user = users
+        .find(|user| is_active(user.state) && user.primary_account.as_ref() == Some(&machine.account.id))
+        .ok_or(Unproven::HostKey)?;
+    if user.protected && !question.client.protected {
+        return Err(Unproven::Protected);
+    }
+    let host = match &machine.ophid {
+        Some(ophid) => json!({ "id": machine.id, "ophid": ophid }),
+        None => json!({ "id": machine.id }),
+    };
+    Ok(Subject {
+        terms: user.scopes.iter().cloned().collect(),
+        host: Some(host),
+        attributes: described(user.protected, &machine.attributes),
+        ..described_by(Kind::Host, Kind::Host.name(), Accounts::OneOf(vec![AccountIds::of(&machine.account)]))
+    })
+}
+
+/// Somebody whom the directory was asked for and does not know in this tenant.
+fn by_address(question: &Question<'_>, address: &str) -> Result<Subject, Unproven> {
+    allow(question.client, SubjectKind::Envoy)?;
+    let scopes = question.client.provisional_scopes.clone().ok_or(Unproven::ProvisionalNotRegistered)?;
+    let evidence = question.evidence;
+    // Another spelling of a known address would be another, unknown person.
+    let normalised = address.trim().to_lowercase() == address && address.contains('@');
+    if !normalised || !evidence.asked(&UserKey::Email(address.to_owned())) {
+        return Err(Unproven::ProvisionalUnasked);
+    }
+    let mut known = evidence.users.iter().filter(|user| user.email.eq_ignore_ascii_case(address));
+    if known.any(|user| !is_active(user.state) || user.accounts.iter().any(|account| account.tenant == question.tenant)) {
+        return Err(Unproven::ProvisionalKnown);
+    }
+    let live = evidence.accounts.iter().filter(|account| account.tenant == question.tenant && is_active(account.state));
+    let accounts: Vec<_> = live.map(AccountIds::of).collect();
+    if accounts.is_empty() {
+        return Err(Unproven::ProvisionalAccount);
+    }
+    Ok(Subject {
+        provisional: true,
+        terms: vec![scopes],
+        ..described_by(Kind::Provisional, Kind::Envoy.name(), Accounts::OneOf(accounts))
+    })
+}
+
+/// A subject without a token: nothing is inherited.
+fn described_by(kind: Kind, obo_type: &str, accounts: Accounts) -> Subject {
+    Subject {
+        kind,
+        provisional: false,
+        obo_type: obo_type.to_owned(),
+        terms: Vec::new(),
+        expires_at: None,
+        act: None,
+        chain: Vec::new(),
+        lineage: Vec::new(),
+        accounts,
+        host: None,
+        attributes: Vec::new(),
+    }
+}
+
+/// What the host itself says comes first; the directory cannot overwrite it.
+pub(super) fn described(protected: bool, attributes: &[Attribute]) -> Vec<Attribute> {
+    let mut facts = vec![Attribute { name: "protected".to_owned(), value: protected.to_string() }];
+    for attribute in attributes {
+        add(&mut facts, &attribute.name, || attribute.value.clone());
+    }
+    facts
+}
+
+/// Adds a fact unless its name is taken.
+pub(super) fn add(facts: &mut Vec<Attribute>, name: &str, value: impl FnOnce() -> String) {
+    if !facts.iter().any(|fact| fact.name == name) {
+        facts.push(Attribute { name: name.to_owned(), value: value() });
+    }
+}
+
+/// Disabled and pending entries mint nothing.
+pub(super) fn is_active(state: State) -> bool {
+    match state {
+        State::Active => true,
+        State::Disabled | State::Pending => false,
+    }
+}

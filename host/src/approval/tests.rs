@@ -1,0 +1,4 @@
+//! What is approved, and what an approval covers.
+
+mod covering;
+mod proving;

@@ -1,0 +1,239 @@
+//! Subjects that a verified token of this request names: foreign ones and our own.
+
+use serde_json::Value;
+
+use super::claims::{Claims, Malformed, TimeFault};
+use super::names;
+use super::proof::{Question, Unproven};
+use super::subject::{self, AccountIds, Accounts, BY_TOKEN, Kind, Subject};
+use crate::bindings::directory::{User, UserKey};
+use crate::bindings::types::Attribute;
+use crate::evidence::{SeenToken, TokenRole};
+use crate::registry::{Issuer, IssuerRole, SubjectKind, SubjectMapping};
+
+/// Claims that a policy may want to see.
+const TOLD: [&str; 5] = ["acr", "amr", "auth_time", "groups", "roles"];
+
+impl From<Malformed> for Unproven {
+    fn from(Malformed: Malformed) -> Self {
+        Self::TokenMalformed
+    }
+}
+
+/// Proves the subject by a token; `None` where no verified token names it.
+pub(super) fn prove(question: &Question<'_>) -> Option<Result<Subject, Unproven>> {
+    let mut outcome = None;
+    for token in &question.evidence.tokens {
+        let proven = match token.role {
+            TokenRole::Caller => None,
+            TokenRole::Own => own(question, token),
+            TokenRole::Subject => foreign(question, token),
+        };
+        match proven {
+            Some(Ok(subject)) => return Some(Ok(subject)),
+            Some(Err(why)) => outcome = outcome.or(Some(Err(why))),
+            None => {}
+        }
+    }
+    outcome
+}
+
+/// A token we minted: a subject token only for the service it was addressed to.
+fn own(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject, Unproven>> {
+    let claims = Claims::parse(&token.claims).ok()?;
+    let sub = claims.text("sub").ok()??;
+    (sub == question.subject.id).then(|| examine_own(question, token, &claims, sub))
+}
+
+fn examine_own(question: &Question<'_>, token: &SeenToken, claims: &Claims, sub: &str) -> Result<Subject, Unproven> {
+    subject::allow(question.client, SubjectKind::Token)?;
+    let settings = question.registry.settings();
+    if token.issuer != settings.issuer || claims.text("iss")? != Some(settings.issuer.as_str()) {
+        return Err(Unproven::TokenIssuer);
+    }
+    let addressed = claims.audience()?;
+    if !question.client.is_audience.iter().any(|own| addressed.contains(&own.as_str())) {
+        return Err(Unproven::TokenAudience);
+    }
+    if claims.text("tenant")? != Some(question.tenant) {
+        return Err(Unproven::TokenTenant);
+    }
+    let obo_type = claims.text("obo_type")?.ok_or(Unproven::TokenMalformed)?;
+    let provisional = match claims.get("provisional") {
+        None => sub.starts_with("provisional:"),
+        Some(said) => said.as_bool().ok_or(Unproven::TokenMalformed)? || sub.starts_with("provisional:"),
+    };
+    let mut lineage = lineage(claims)?;
+    lineage.push(claims.text("jti")?.ok_or(Unproven::TokenMalformed)?.to_owned());
+    let account = AccountIds {
+        account_id: claims.text("account_id")?.map(str::to_owned),
+        csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
+        sfdc_account_id: claims.text("sfdc_account_id")?.map(str::to_owned),
+    };
+    let inherited = inherit(question, claims, Some(Vec::new()))?;
+    Ok(Subject {
+        kind: own_kind(sub, obo_type),
+        provisional,
+        obo_type: obo_type.to_owned(),
+        lineage,
+        accounts: Accounts::Exactly(account),
+        host: claims.get("host").cloned(),
+        attributes: told(&token.issuer, claims, &[]),
+        ..inherited
+    })
+}
+
+fn own_kind(sub: &str, obo_type: &str) -> Kind {
+    match sub.split_once(':').map(|(kind, _)| kind) {
+        Some("user") if obo_type == "envoy" => Kind::Envoy,
+        Some("user") => Kind::User,
+        Some("host") => Kind::Host,
+        Some("provisional") => Kind::Provisional,
+        Some("client") => Kind::Client,
+        Some(_) | None => Kind::External,
+    }
+}
+
+fn lineage(claims: &Claims) -> Result<Vec<String>, Unproven> {
+    let ancestors = claims.texts("lineage")?.unwrap_or_default();
+    Ok(ancestors.into_iter().map(str::to_owned).collect())
+}
+
+/// A token of a trusted issuer.
+fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject, Unproven>> {
+    let issuer = question.registry.find_issuer(&token.issuer)?;
+    let claims = Claims::parse(&token.claims).ok()?;
+    let mut user = None;
+    let named = match &issuer.mapping {
+        SubjectMapping::Namespaced => names::external(&issuer.name, claims.text("sub").ok()??),
+        SubjectMapping::AsIs => claims.text("sub").ok()??.to_owned(),
+        SubjectMapping::Directory(claim) => {
+            let value = claims.text(claim).ok()??;
+            let found = question.evidence.answer(&UserKey::External((issuer.name.clone(), value.to_owned())))?;
+            user = Some(found);
+            names::user(question.tenant, &found.id)
+        }
+    };
+    (named == question.subject.id).then(|| examine_foreign(question, &issuer, &claims, user))
+}
+
+fn examine_foreign(
+    question: &Question<'_>,
+    issuer: &Issuer,
+    claims: &Claims,
+    user: Option<&User>,
+) -> Result<Subject, Unproven> {
+    subject::allow(question.client, SubjectKind::Token)?;
+    let is_subject_issuer = match issuer.role {
+        IssuerRole::Subject => true,
+        IssuerRole::Caller => false,
+    };
+    if !is_subject_issuer || claims.text("iss")? != Some(issuer.issuer.as_str()) {
+        return Err(Unproven::TokenIssuer);
+    }
+    if tenant(issuer, claims)? != question.tenant {
+        return Err(Unproven::TokenTenant);
+    }
+    let addressed = claims.audience()?;
+    if !issuer.audiences.iter().any(|audience| addressed.contains(&audience.as_str())) {
+        return Err(Unproven::TokenAudience);
+    }
+    // An issuer that owns its names does not own ours.
+    if user.is_none() && matches!(issuer.mapping, SubjectMapping::AsIs) && names::is_reserved(&question.subject.id) {
+        return Err(Unproven::ReservedName);
+    }
+    let mut inherited = inherit(question, claims, issuer.scopes.clone())?;
+    let accounts = user.map(|user| subject::memberships(question, user)).transpose()?.unwrap_or_default();
+    inherited.terms.extend(user.and_then(|user| user.scopes.clone()));
+    let known = user.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
+    Ok(Subject {
+        kind: if user.is_some() { Kind::User } else { Kind::External },
+        lineage: claims.text("jti")?.map(str::to_owned).into_iter().collect(),
+        accounts: Accounts::AtMostOneOf(accounts),
+        attributes: told(&issuer.issuer, claims, &known),
+        ..inherited
+    })
+}
+
+/// The tenant a foreign token speaks for: one that its issuer is registered for.
+fn tenant<'a>(issuer: &'a Issuer, claims: &Claims) -> Result<&'a str, Unproven> {
+    match (&issuer.tenant_claim, issuer.tenants.as_slice()) {
+        (Some(claim), tenants) => {
+            let said = claims.text(claim)?.ok_or(Unproven::TokenTenant)?;
+            tenants.iter().find(|tenant| *tenant == said).map(String::as_str).ok_or(Unproven::TokenTenant)
+        }
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Unproven::TokenTenant),
+    }
+}
+
+/// What holds for every subject token: time, `may_act`, the chain, the scope it carries (else `scopes`, else none).
+fn inherit(question: &Question<'_>, claims: &Claims, scopes: Option<Vec<String>>) -> Result<Subject, Unproven> {
+    let settings = question.registry.settings();
+    let remaining = claims.remaining(question.now, u64::from(settings.leeway)).map_err(|why| match why {
+        TimeFault::Malformed => Unproven::TokenMalformed,
+        TimeFault::Expired => Unproven::TokenExpired,
+        TimeFault::NotYet => Unproven::TokenNotYet,
+    })?;
+    may_act(question, claims)?;
+    let act = claims.get("act").cloned();
+    let chain = act.as_ref().map(actors).transpose()?.unwrap_or_default();
+    // The caller is one actor more.
+    if chain.len() >= usize::from(settings.max_chain) {
+        return Err(Unproven::ChainTooLong);
+    }
+    Ok(Subject {
+        kind: Kind::External,
+        provisional: false,
+        obo_type: BY_TOKEN.to_owned(),
+        terms: vec![claims.scope()?.or(scopes).unwrap_or_default()],
+        expires_at: Some(question.now.saturating_add(remaining)),
+        act,
+        chain,
+        lineage: Vec::new(),
+        accounts: Accounts::AtMostOneOf(Vec::new()),
+        host: None,
+        attributes: Vec::new(),
+    })
+}
+
+/// `may_act` names who may act (RFC 8693 §4.4).
+fn may_act(question: &Question<'_>, claims: &Claims) -> Result<(), Unproven> {
+    let Some(allowed) = claims.get("may_act") else { return Ok(()) };
+    let sub = allowed.get("sub").and_then(Value::as_str).ok_or(Unproven::MayAct)?;
+    let is_ours = match allowed.get("iss") {
+        None => true,
+        Some(iss) => iss.as_str() == Some(question.registry.settings().issuer.as_str()),
+    };
+    let is_caller = sub == question.client.id || sub == names::client(&question.client.id);
+    if is_ours && is_caller { Ok(()) } else { Err(Unproven::MayAct) }
+}
+
+/// The actors of an `act` claim, the current one first (RFC 8693 §4.1).
+fn actors(act: &Value) -> Result<Vec<String>, Unproven> {
+    let mut actors = Vec::new();
+    let mut next = Some(act);
+    while let Some(actor) = next {
+        let sub = actor.get("sub").and_then(Value::as_str).filter(|sub| !sub.is_empty()).ok_or(Unproven::ChainMalformed)?;
+        if actor.get("iss").is_some_and(|iss| !iss.is_string()) {
+            return Err(Unproven::ChainMalformed);
+        }
+        actors.push(sub.to_owned());
+        next = actor.get("act");
+    }
+    Ok(actors)
+}
+
+/// What a policy is told of the token, beside what the directory knows.
+fn told(issuer: &str, claims: &Claims, known: &[Attribute]) -> Vec<Attribute> {
+    let mut facts = vec![Attribute { name: "issuer".to_owned(), value: Value::from(issuer).to_string() }];
+    for attribute in known {
+        subject::add(&mut facts, &attribute.name, || attribute.value.clone());
+    }
+    for name in TOLD {
+        if let Some(value) = claims.get(name) {
+            subject::add(&mut facts, name, || value.to_string());
+        }
+    }
+    facts
+}
