@@ -6,7 +6,6 @@
 mod caller;
 mod claims;
 mod cover;
-mod names;
 mod proof;
 mod strict;
 mod subject;

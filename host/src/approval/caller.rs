@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use standin_guest::id;
+
 use super::claims::{self, Claims};
-use super::names;
 use super::proof::Unproven;
 use crate::evidence::{Evidence, SeenToken, TokenRole};
 use crate::registry::{Client, IssuerRole, Registry};
 
 /// The registered client of this name, if it has proven itself in this request.
 pub(super) fn prove(name: &str, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Arc<Client>, Unproven> {
-    let named = |id: &&String| names::client(id) == name;
+    let named = |id: &&String| id::client(id) == name;
     if let Some(id) = evidence.callers.iter().find(named) {
         return registry.find_client(id).ok_or(Unproven::CallerUnregistered);
     }
@@ -21,7 +22,7 @@ pub(super) fn prove(name: &str, evidence: &Evidence, registry: &dyn Registry, no
     let mut why = Unproven::Caller;
     for token in evidence.tokens.iter().filter(|token| token.role == TokenRole::Caller) {
         match by_token(token, registry, now) {
-            Ok(client) if names::client(&client.id) == name => return Ok(client),
+            Ok(client) if id::client(&client.id) == name => return Ok(client),
             Ok(_another) => {}
             Err(refusal) => why = refusal,
         }

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use standin_guest::id;
+
 use super::subject::AccountIds;
-use super::{Approval, names, strict};
+use super::{Approval, strict};
 
 /// How far `iat` and `nbf` may lie from now.
 const SKEW: u64 = 5;
@@ -170,7 +172,7 @@ impl Comparison<'_> {
     /// Who acted before: `act` nests what was there (RFC 8693 §4.1), `lineage` goes on.
     fn history(&self) -> Result<(), Refusal> {
         let proof = &self.approval.proof;
-        let mut act = json!({ "iss": proof.issuer, "sub": names::client(&proof.client.id) });
+        let mut act = json!({ "iss": proof.issuer, "sub": id::client(&proof.client.id) });
         if let (Some(before), Some(members)) = (&proof.subject.act, act.as_object_mut()) {
             members.insert("act".to_owned(), before.clone());
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use standin_guest::id;
+
 use super::subject::{self, Subject};
-use super::{caller, names};
+use super::caller;
 use crate::bindings::types::{Attribute, Input, Party};
 use crate::evidence::Evidence;
 use crate::registry::{Client, Registry};
@@ -89,9 +91,6 @@ pub enum Unproven {
     /// The token is not valid yet.
     #[error("the subject token is not valid yet")]
     TokenNotYet,
-    /// The issuer uses one of our own names.
-    #[error("the subject token uses a reserved name")]
-    ReservedName,
     /// `may_act` names somebody else.
     #[error("the subject token lets somebody else act")]
     MayAct,
@@ -157,7 +156,7 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
     let client = caller::prove(&input.caller.id, evidence, registry, now)?;
     input.caller = Party {
         kind: "client".to_owned(),
-        id: names::client(&client.id),
+        id: id::client(&client.id),
         tenants: client.tenants.clone(),
         provisional: false,
         attributes: client.attributes.clone(),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::names;
+use standin_guest::id;
+
 use super::proof::{Question, Unproven};
 use super::token;
 use crate::bindings::directory::{Account, Machine, State, User, UserKey};
@@ -114,15 +115,15 @@ pub(super) fn prove(question: &Question<'_>) -> Result<Subject, Unproven> {
     }
     let evidence = question.evidence;
     let is = |name: String| name == question.subject.id;
-    if let Some(user) = evidence.users.iter().rfind(|user| is(names::user(question.tenant, &user.id))) {
+    if let Some(user) = evidence.users.iter().rfind(|user| is(id::user(question.tenant, &user.id))) {
         return by_user(question, user);
     }
-    if let Some(machine) = evidence.machines.iter().rfind(|machine| is(names::host(question.tenant, &machine.id))) {
+    if let Some(machine) = evidence.machines.iter().rfind(|machine| is(id::host(question.tenant, &machine.id))) {
         return by_machine(question, machine);
     }
     let domain = format!("provisional:{}", question.tenant);
     let digests = evidence.pseudonyms.iter().filter(|seen| seen.domain == domain);
-    match digests.into_iter().find(|seen| is(names::provisional(question.tenant, &seen.digest))) {
+    match digests.into_iter().find(|seen| is(id::provisional(question.tenant, &seen.digest))) {
         Some(seen) => by_address(question, &seen.value),
         None => Err(Unproven::Subject),
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Approval, Grant, Unproven, examine, names};
+use standin_guest::id;
+
+use super::{Approval, Grant, Unproven, examine};
 use crate::bindings::directory::{Account, ApiKey, Machine, State, User, UserKey};
 use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 use crate::evidence::{Evidence, SeenDecision, TokenRole};
@@ -192,7 +194,7 @@ impl World {
     }
 
     pub(crate) fn of_user(user: User) -> Self {
-        let mut world = Self::new("user", names::user("acme", &user.id));
+        let mut world = Self::new("user", id::user("acme", &user.id));
         world.evidence.saw_user(UserKey::Email(user.email.clone()), Some(&user));
         world
     }
@@ -202,14 +204,14 @@ impl World {
     }
 
     pub(crate) fn of_host(machine: Machine, user: User) -> Self {
-        let mut world = Self::new("host", names::host("acme", &machine.id));
+        let mut world = Self::new("host", id::host("acme", &machine.id));
         world.evidence.saw_machine(Some(&machine));
         world.evidence.saw_user(UserKey::Id(user.id.clone()), Some(&user));
         world
     }
 
     pub(crate) fn stranger() -> Self {
-        let mut world = Self::new("envoy", names::provisional("acme", PSEUDONYM));
+        let mut world = Self::new("envoy", id::provisional("acme", PSEUDONYM));
         world.evidence.saw_user(UserKey::Email("new@example.com".into()), None);
         world.evidence.saw_pseudonym("provisional:acme".into(), "new@example.com".into(), PSEUDONYM);
         world.evidence.saw_account(Some(&account("a-1", "acme")));
@@ -222,7 +224,7 @@ impl World {
             "scope": "read write", "acr": "high",
         });
         change(&mut claims);
-        let mut world = Self::new("external", names::external("corp", "alice"));
+        let mut world = Self::new("external", id::external("corp", "alice"));
         world.evidence.saw_token(TokenRole::Subject, IDP, &claims.to_string());
         world
     }
@@ -233,7 +235,7 @@ impl World {
             "scp": ["read", "write"],
         });
         change(&mut claims);
-        let mut world = Self::new("user", names::user("acme", &user.id));
+        let mut world = Self::new("user", id::user("acme", &user.id));
         world.evidence.saw_token(TokenRole::Subject, SSO, &claims.to_string());
         world.evidence.saw_user(UserKey::External(("sso".into(), "alice@example.com".into())), Some(&user));
         world

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::claims::{Claims, Malformed, TimeFault};
-use super::names;
+use standin_guest::id;
 use super::proof::{Question, Unproven};
 use super::subject::{self, AccountIds, Accounts, BY_TOKEN, Kind, Subject};
 use crate::bindings::directory::{User, UserKey};
@@ -105,13 +105,14 @@ fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject,
     let claims = Claims::parse(&token.claims).ok()?;
     let mut user = None;
     let named = match &issuer.mapping {
-        SubjectMapping::Namespaced => names::external(&issuer.name, claims.text("sub").ok()??),
-        SubjectMapping::AsIs => claims.text("sub").ok()??.to_owned(),
+        SubjectMapping::Namespaced => id::external(&issuer.name, claims.text("sub").ok()??),
+        // The issuer owns the subject names of its tenant: its `sub` is the user's id there.
+        SubjectMapping::AsIs => id::user(question.tenant, claims.text("sub").ok()??),
         SubjectMapping::Directory(claim) => {
             let value = claims.text(claim).ok()??;
             let found = question.evidence.answer(&UserKey::External((issuer.name.clone(), value.to_owned())))?;
             user = Some(found);
-            names::user(question.tenant, &found.id)
+            id::user(question.tenant, &found.id)
         }
     };
     (named == question.subject.id).then(|| examine_foreign(question, &issuer, &claims, user))
@@ -138,16 +139,15 @@ fn examine_foreign(
     if !issuer.audiences.iter().any(|audience| addressed.contains(&audience.as_str())) {
         return Err(Unproven::TokenAudience);
     }
-    // An issuer that owns its names does not own ours.
-    if user.is_none() && matches!(issuer.mapping, SubjectMapping::AsIs) && names::is_reserved(&question.subject.id) {
-        return Err(Unproven::ReservedName);
-    }
     let mut inherited = inherit(question, claims, issuer.scopes.clone())?;
     let accounts = user.map(|user| subject::memberships(question, user)).transpose()?.unwrap_or_default();
     inherited.terms.extend(user.and_then(|user| user.scopes.clone()));
     let known = user.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
-        kind: if user.is_some() { Kind::User } else { Kind::External },
+        kind: match &issuer.mapping {
+            SubjectMapping::Namespaced => Kind::External,
+            SubjectMapping::Directory(_) | SubjectMapping::AsIs => Kind::User,
+        },
         lineage: claims.text("jti")?.map(str::to_owned).into_iter().collect(),
         accounts: Accounts::AtMostOneOf(accounts),
         attributes: told(&issuer.issuer, claims, &known),
@@ -205,7 +205,7 @@ fn may_act(question: &Question<'_>, claims: &Claims) -> Result<(), Unproven> {
         None => true,
         Some(iss) => iss.as_str() == Some(question.registry.settings().issuer.as_str()),
     };
-    let is_caller = sub == question.client.id || sub == names::client(&question.client.id);
+    let is_caller = sub == question.client.id || sub == id::client(&question.client.id);
     if is_ours && is_caller { Ok(()) } else { Err(Unproven::MayAct) }
 }
 
