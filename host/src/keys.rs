@@ -1,5 +1,13 @@
 //! Import `keys`: signing and verification. The port, and its link to the component.
 
+pub mod files;
+mod folder;
+mod index;
+pub mod json;
+pub mod jwk;
+mod secret;
+mod signing;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
