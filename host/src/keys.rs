@@ -3,10 +3,12 @@
 pub mod files;
 mod folder;
 mod index;
+pub mod issuers;
 pub mod json;
 pub mod jwk;
 mod secret;
 mod signing;
+pub mod verifier;
 
 use std::sync::Arc;
 
