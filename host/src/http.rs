@@ -148,14 +148,12 @@ fn is_loopback(url: &reqwest::Url) -> bool {
 pub struct HttpCtx {
     http: Arc<dyn Http>,
     providers: Arc<HashMap<String, Provider>>,
-    timeout: Duration,
-    max_body: usize,
 }
 
 impl HttpCtx {
-    /// Sends through `http` to these providers, by name; each exchange within `timeout`, each answer body within `max_body` bytes.
-    pub fn new(http: Arc<dyn Http>, providers: Arc<HashMap<String, Provider>>, timeout: Duration, max_body: usize) -> Self {
-        Self { http, providers, timeout, max_body }
+    /// Sends through `http` to these providers, by name.
+    pub fn new(http: Arc<dyn Http>, providers: Arc<HashMap<String, Provider>>) -> Self {
+        Self { http, providers }
     }
 
     fn outbound(&self, request: Request) -> Result<Outbound, HttpError> {
@@ -180,15 +178,17 @@ impl HttpCtx {
         }
         let mut headers = request.headers;
         headers.extend(provider.authorization().map(|value| ("authorization".to_owned(), value)));
-        let (timeout, max_body) = (self.timeout, self.max_body);
+        let (timeout, max_body) = (provider.timeout, provider.max_body);
         Ok(Outbound { method: request.method, url: url.into(), headers, body: request.body, timeout, max_body })
     }
 
     async fn exchange(&self, request: Request) -> Result<Inbound, HttpError> {
-        let answer = self.http.send(self.outbound(request)?);
-        // The port keeps the time itself; this is for one that does not.
-        let inbound = tokio::time::timeout(self.timeout, answer).await.map_err(|_elapsed| HttpError::Timeout)??;
-        if inbound.body.len() > self.max_body { Err(HttpError::TooLarge) } else { Ok(inbound) }
+        let outbound = self.outbound(request)?;
+        let (timeout, max_body) = (outbound.timeout, outbound.max_body);
+        // The port keeps the limits itself; this is for one that does not.
+        let answer = tokio::time::timeout(timeout, self.http.send(outbound)).await;
+        let inbound = answer.map_err(|_elapsed| HttpError::Timeout)??;
+        if inbound.body.len() > max_body { Err(HttpError::TooLarge) } else { Ok(inbound) }
     }
 }
 

@@ -33,8 +33,8 @@ impl Http for Hanging {
 
 fn ctx(http: Arc<dyn Http>) -> HttpCtx {
     let credential = ProviderCredential::new("me", Zeroizing::new("pw".into()));
-    let provider = Provider::new("https://idp.example.com", Some(credential)).unwrap();
-    HttpCtx::new(http, Arc::new(HashMap::from([("corp".into(), provider)])), Duration::from_millis(200), 100)
+    let provider = Provider::new("https://idp.example.com", Some(credential), Duration::from_millis(200), 100).unwrap();
+    HttpCtx::new(http, Arc::new(HashMap::from([("corp".into(), provider)])))
 }
 
 fn peer(answer: Result<usize, HttpError>) -> Arc<Peer> {
