@@ -1,17 +1,42 @@
 //! Import `keys`: signing and verification. The port, and its link to the component.
 
+pub mod files;
+mod folder;
+mod index;
+pub mod issuers;
+pub mod json;
+pub mod jwk;
+mod secret;
+mod signing;
+#[cfg(test)]
+mod testing;
+pub mod verifier;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lc_rs::{constant_time, digest};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use zeroize::Zeroizing;
 
-use crate::registry::Algorithm;
+use self::verifier::Verifier;
+use crate::approval::{Approval, Covered, Purpose};
+use crate::audit::AuditCtx;
+use crate::bindings::keys::{KeyError, KeySource, Verified};
+use crate::clock::Clock;
+use crate::evidence::Evidence;
+use crate::record::{self, RecordError};
+use crate::registry::{Algorithm, Registry};
+
+/// The longest secret, domain or value a component may hand in, in bytes.
+const MAX_TEXT: usize = 4_096;
+/// The code of the event that follows when a token was recorded and then not signed.
+const NOT_RELEASED: &str = "mint.not_released";
 
 /// Why a key could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// There is no active key.
-    #[error("there is no active signing key")]
-    NoActiveKey,
     /// The key store does not answer or fails.
     #[error("the key store is unavailable: {0}")]
     Unavailable(String),
@@ -47,3 +72,187 @@ pub trait Keys: Send + Sync + 'static {
     /// Where the key for it is missing.
     fn pseudonym(&self, domain: &str, value: &str) -> Result<String, KeysError>;
 }
+
+/// What the import needs of one request.
+pub struct KeysCtx {
+    keys: Arc<dyn Keys>,
+    verifier: Arc<Verifier>,
+    registry: Arc<dyn Registry>,
+    clock: Arc<dyn Clock>,
+    timeouts: Timeouts,
+}
+
+/// How long the import waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a signature.
+    pub sign: Duration,
+    /// For a verification, which may have to fetch keys.
+    pub verify: Duration,
+}
+
+impl KeysCtx {
+    /// Signs with `keys`; verifies with those and the keys of the issuers in `registry`.
+    pub fn new(
+        keys: Arc<dyn Keys>,
+        verifier: Arc<Verifier>,
+        registry: Arc<dyn Registry>,
+        clock: Arc<dyn Clock>,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self { keys, verifier, registry, clock, timeouts }
+    }
+}
+
+/// The context with what it shares with the other imports.
+pub struct KeysView<'a> {
+    /// The import's own context.
+    pub ctx: &'a KeysCtx,
+    /// What the host has seen proven in this request.
+    pub evidence: &'a mut Evidence,
+    /// Where an event goes before a token does.
+    pub audit: &'a mut AuditCtx,
+    /// Where approvals are.
+    pub table: &'a mut ResourceTable,
+}
+
+impl KeysView<'_> {
+    /// Compares, records, signs, releases, in this order.
+    async fn mint(
+        &mut self,
+        mut approval: Approval,
+        purpose: Purpose,
+        claims: &str,
+        event: &str,
+    ) -> Result<String, KeyError> {
+        let now = self.ctx.clock.now().as_secs();
+        let covered = approval.cover(purpose, claims, now).map_err(|refusal| KeyError::Refused(refusal.to_string()))?;
+        self.record(&approval, &covered, event).await?;
+        match tokio::time::timeout(self.ctx.timeouts.sign, self.ctx.keys.sign(typ(purpose), claims)).await {
+            Ok(Ok(token)) => return Ok(token),
+            Ok(Err(error)) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
+            Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
+        }
+        // The log says that a token was minted, and none was.
+        let event = record::host_failure(&self.audit.correlation_id, self.evidence, NOT_RELEASED)
+            .map_err(|_| KeyError::AuditFailed)?;
+        self.append(event).await?;
+        Err(KeyError::Unavailable)
+    }
+
+    async fn record(&mut self, approval: &Approval, covered: &Covered, event: &str) -> Result<(), KeyError> {
+        let event = record::minted(&self.audit.correlation_id, approval, covered, event).map_err(|error| match error {
+            RecordError::Malformed | RecordError::Outcome | RecordError::Code => KeyError::Refused(error.to_string()),
+            RecordError::Encoding => KeyError::AuditFailed,
+        })?;
+        self.append(event).await
+    }
+
+    async fn append(&mut self, event: record::Event) -> Result<(), KeyError> {
+        self.audit.append(event).await.map_err(|error| {
+            tracing::error!(correlation_id = %self.audit.correlation_id, %error, "audit");
+            KeyError::AuditFailed
+        })
+    }
+
+    fn spend(&mut self) -> Result<(), KeyError> {
+        self.evidence.spend_lookup().map_err(|why| KeyError::Other(Some(why.to_string())))
+    }
+}
+
+/// The `typ` of what is signed: RFC 9068 §2.1, the drafts of transaction tokens and ID-JAG, RFC 9701 §5.
+fn typ(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::AccessToken => "at+jwt",
+        Purpose::TransactionToken => "txntoken+jwt",
+        Purpose::IdJag => "oauth-id-jag+jwt",
+        Purpose::Introspection => "token-introspection+jwt",
+    }
+}
+
+/// Whether the secret is one of those with these digests. Always compares with two at least, so that neither an unknown client
+/// nor one without a second secret is noticed by the time it takes.
+fn is_secret(secret: &str, live: &[[u8; 32]]) -> bool {
+    const NONE: [u8; 32] = [0; 32];
+    let presented = digest::digest(&digest::SHA256, secret.as_bytes());
+    let equals = |known: &[u8; 32]| constant_time::verify_slices_are_equal(presented.as_ref(), known).is_ok();
+    let found = live.iter().fold(false, |found, known| found | equals(known));
+    let padding = (live.len()..2).fold(false, |found, _| found | equals(std::hint::black_box(&NONE)));
+    std::hint::black_box(padding);
+    found
+}
+
+impl crate::bindings::keys::Host for KeysView<'_> {
+    async fn sign(
+        &mut self,
+        approval: Resource<Approval>,
+        purpose: Purpose,
+        claims: String,
+        event: String,
+    ) -> wasmtime::Result<Result<String, KeyError>> {
+        // Taken out of the table first: whatever happens now, this approval is gone.
+        let approval = self.table.delete(approval)?;
+        Ok(self.mint(approval, purpose, &claims, &event).await)
+    }
+
+    async fn verify(&mut self, jws: String, source: KeySource) -> Result<Verified, KeyError> {
+        self.spend()?;
+        let (keys, registry) = (&*self.ctx.keys, &*self.ctx.registry);
+        let verifying = self.ctx.verifier.verify(&jws, &source, keys, registry);
+        let token = match tokio::time::timeout(self.ctx.timeouts.verify, verifying).await {
+            Ok(verified) => verified.map_err(|error| {
+                tracing::debug!(correlation_id = %self.audit.correlation_id, %error, "verify");
+                KeyError::from(error)
+            })?,
+            Err(_elapsed) => return Err(KeyError::Unavailable),
+        };
+        if let Some(role) = token.role {
+            self.evidence.saw_token(role, &token.verified.issuer, &token.verified.claims);
+        }
+        Ok(token.verified)
+    }
+
+    fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
+        let secret = Zeroizing::new(secret);
+        self.spend()?;
+        let is_right = secret.len() <= MAX_TEXT && is_secret(&secret, &self.ctx.registry.secret_digests(&client_id));
+        if is_right {
+            self.evidence.saw_caller(&client_id);
+        }
+        Ok(is_right)
+    }
+
+    fn pseudonym(&mut self, domain: String, value: String) -> Result<String, KeyError> {
+        self.spend()?;
+        if domain.len() > MAX_TEXT || value.len() > MAX_TEXT {
+            return Err(KeyError::Other(Some("the domain or the value is too long".into())));
+        }
+        let digest = self.ctx.keys.pseudonym(&domain, &value).map_err(|error| {
+            tracing::error!(correlation_id = %self.audit.correlation_id, %error, "pseudonym");
+            KeyError::Unavailable
+        })?;
+        self.evidence.saw_pseudonym(domain, value, &digest);
+        Ok(digest)
+    }
+
+    fn jwks(&mut self) -> String {
+        self.ctx.keys.jwks().as_ref().to_owned()
+    }
+}
+
+struct Import;
+
+impl HasData for Import {
+    type Data<'a> = KeysView<'a>;
+}
+
+/// Links the import into a component's linker.
+///
+/// # Errors
+/// Where the linker already has it.
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> KeysView<'_>) -> wasmtime::Result<()> {
+    crate::bindings::keys::add_to_linker::<T, Import>(linker, view)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The folder where key files are. Every check is made on the descriptor that is then read, so nothing can be put in between.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use zeroize::Zeroizing;
+
+use super::files::KeyFileError;
+
+/// An opened folder that nobody else may enter.
+#[derive(Debug)]
+pub(super) struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder if it is missing, mode 0700.
+    pub(super) fn create(path: &Path) -> Result<Self, KeyFileError> {
+        match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            Ok(()) => Self::open(path),
+            Err(source) => Err(KeyFileError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Opens the folder.
+    pub(super) fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let fd = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| io(path, errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| io(path, errno))?;
+        if stat.st_mode & 0o077 != 0 {
+            return Err(KeyFileError::FolderMode { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
+        }
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Where a file of this name is, for messages.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Keeps other writers out until the folder is closed.
+    pub(super) fn lock(&self) -> Result<(), KeyFileError> {
+        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(KeyFileError::Busy(self.path.clone())),
+            Err(errno) => Err(io(&self.path, errno)),
+        }
+    }
+
+    /// Whether there is something of this name.
+    pub(super) fn contains(&self, name: &str) -> Result<bool, KeyFileError> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(errno) => Err(io(&self.file(name), errno)),
+        }
+    }
+
+    /// Reads a file of mode 0600 (or 0400), at most `max` bytes.
+    pub(super) fn read(&self, name: &str, max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+        let path = self.file(name);
+        // Not blocking, so that a pipe put there does not hold us up before it is refused.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|errno| io(&path, errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| io(&path, errno))?;
+        let mode = stat.st_mode & 0o7777;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || (mode != 0o600 && mode != 0o400) {
+            return Err(KeyFileError::FileMode { path, mode });
+        }
+        // Room for all of it at once: a growing buffer would leave copies of the secret behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
+        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+        File::from(fd)
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|source| KeyFileError::Io { path: path.clone(), source })?;
+        if bytes.len() > max {
+            return Err(KeyFileError::Malformed { path, what: "it is too long" });
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a file of mode 0600, whole or not at all, and durably.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyFileError> {
+        let path = self.file(name);
+        let part = format!(".{name}.part");
+        self.remove(&part)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, &*part, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| io(&path, errno))?;
+        // The umask may have taken bits away.
+        rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(|errno| io(&path, errno))?;
+        let mut file = File::from(fd);
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| KeyFileError::Io { path: path.clone(), source })?;
+        rustix::fs::renameat(&self.fd, &*part, &self.fd, name).map_err(|errno| io(&path, errno))?;
+        rustix::fs::fsync(&self.fd).map_err(|errno| io(&self.path, errno))
+    }
+
+    /// Removes a file; it may be missing.
+    pub(super) fn remove(&self, name: &str) -> Result<(), KeyFileError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(io(&self.file(name), errno)),
+        }
+    }
+}
+
+fn io(path: &Path, errno: rustix::io::Errno) -> KeyFileError {
+    KeyFileError::Io { path: path.to_owned(), source: errno.into() }
+}

@@ -1,0 +1,142 @@
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::clock::SystemEntropy;
+use crate::keys::signing::SigningKey;
+
+fn public(algorithm: Algorithm) -> (SigningKey, Value) {
+    let (key, _) = SigningKey::generate(algorithm, &SystemEntropy).unwrap();
+    let jwk = published(key.kid(), algorithm, key.parts());
+    (key, jwk)
+}
+
+fn with(mut jwk: Value, name: &str, value: Value) -> Value {
+    jwk[name] = value;
+    jwk
+}
+
+fn set(keys: &[Value]) -> Vec<u8> {
+    json!({ "keys": keys }).to_string().into_bytes()
+}
+
+#[test]
+fn thumbprints_are_those_of_the_specifications() {
+    // RFC 7638 §3.1.
+    let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+    let rsa = json!({ "kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29" });
+    assert_eq!(PublicKey::parse(&rsa.to_string()).unwrap().thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    // RFC 8037 §A.3.
+    let okp = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    assert_eq!(PublicKey::parse(&okp.to_string()).unwrap().thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+}
+
+#[test]
+fn verifies_the_signature_of_rfc_8037() {
+    // RFC 8037 §A.4.
+    let okp = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    let key = PublicKey::parse(&okp.to_string()).unwrap();
+    let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    assert!(key.verify(Algorithm::EdDsa, message, &BASE64URL.decode(signature).unwrap()));
+    assert!(!key.verify(Algorithm::Es256, message, &BASE64URL.decode(signature).unwrap()));
+}
+
+#[rstest]
+#[case(Algorithm::EdDsa)]
+#[case(Algorithm::Es256)]
+#[case(Algorithm::Rs256)]
+fn reads_what_we_publish(#[case] algorithm: Algorithm) {
+    let (key, jwk) = public(algorithm);
+    let read = PublicKey::parse(&jwk.to_string()).unwrap();
+    assert_eq!(read.kid(), Some(key.kid()));
+    assert_eq!(read.thumbprint(), key.kid());
+    assert_eq!(read.algorithms(), [algorithm]);
+    assert!(format!("{read:?}").contains(key.kid()));
+}
+
+#[test]
+fn a_key_without_alg_serves_what_it_fits() {
+    let (_, mut jwk) = public(Algorithm::Rs256);
+    jwk.as_object_mut().unwrap().remove("alg");
+    assert_eq!(PublicKey::parse(&jwk.to_string()).unwrap().algorithms(), [Algorithm::Rs256, Algorithm::Ps256]);
+}
+
+#[test]
+fn p384_is_taken() {
+    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let (x, y) = (BASE64URL.encode(&point[1..49]), BASE64URL.encode(&point[49..]));
+    let key = PublicKey::parse(&json!({ "kty": "EC", "crv": "P-384", "x": x, "y": y }).to_string()).unwrap();
+    let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), b"m").unwrap();
+    assert!(key.verify(Algorithm::Es384, b"m", signature.as_ref()));
+}
+
+fn rsa(bits: usize, e: &[u8]) -> Value {
+    let mut n = vec![0xff; bits / 8];
+    n[0] = 0x80;
+    json!({ "kty": "RSA", "n": BASE64URL.encode(n), "e": BASE64URL.encode(e) })
+}
+
+#[rstest]
+#[case::symmetric(json!({ "kty": "oct", "k": "AAAA" }))]
+#[case::weak(rsa(1024, &[1, 0, 1]))]
+#[case::weak_by_little(rsa(2040, &[1, 0, 1]))]
+#[case::huge(rsa(16_384, &[1, 0, 1]))]
+#[case::small_exponent(rsa(2048, &[3]))]
+#[case::even_exponent(rsa(2048, &[1, 0, 2]))]
+#[case::long_exponent(rsa(2048, &[1, 0, 0, 0, 1]))]
+#[case::for_encryption(with(public(Algorithm::EdDsa).1, "use", json!("enc")))]
+#[case::for_signing_only(with(public(Algorithm::EdDsa).1, "key_ops", json!(["sign"])))]
+#[case::private(with(public(Algorithm::EdDsa).1, "d", json!("AAAA")))]
+#[case::unknown_alg(with(public(Algorithm::EdDsa).1, "alg", json!("HS256")))]
+#[case::alg_of_another_type(with(public(Algorithm::EdDsa).1, "alg", json!("ES256")))]
+#[case::unknown_curve(with(public(Algorithm::Es256).1, "crv", json!("secp256k1")))]
+#[case::not_on_the_curve(with(public(Algorithm::Es256).1, "x", json!(BASE64URL.encode([1; 32]))))]
+#[case::short_coordinate(with(public(Algorithm::Es256).1, "x", json!(BASE64URL.encode([1; 31]))))]
+#[case::short_okp(with(public(Algorithm::EdDsa).1, "x", json!(BASE64URL.encode([1; 31]))))]
+#[case::long_kid(with(public(Algorithm::EdDsa).1, "kid", json!("k".repeat(513))))]
+#[case::unknown_type(json!({ "kty": "AKP" }))]
+fn unusable_keys_are_left_out(#[case] jwk: Value) {
+    assert_eq!(PublicKey::parse(&jwk.to_string()).err(), Some(JwkError::Unusable));
+    let (key, good) = public(Algorithm::EdDsa);
+    let keys = KeySet::parse(&set(&[jwk, good])).unwrap();
+    assert_eq!(keys.len(), 1);
+    assert!(matches!(keys.pick(Some(key.kid()), Algorithm::EdDsa), Picked::Key(_)));
+}
+
+#[rstest]
+#[case::not_json("{")]
+#[case::no_kty("{}")]
+#[case::no_x(r#"{"kty":"OKP","crv":"Ed25519"}"#)]
+#[case::padded(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo="}"#)]
+fn malformed_keys_are_refused(#[case] jwk: &str) {
+    assert_eq!(PublicKey::parse(jwk).err(), Some(JwkError::Malformed));
+}
+
+#[test]
+fn sets_are_bounded() {
+    let (_, jwk) = public(Algorithm::EdDsa);
+    assert_eq!(KeySet::parse(&set(&vec![jwk.clone(); 101])).err(), Some(JwkError::TooLong));
+    assert_eq!(KeySet::parse(&vec![b' '; MAX_SET_BYTES + 1]).err(), Some(JwkError::TooLong));
+    assert_eq!(KeySet::parse(b"[]").err(), Some(JwkError::Malformed));
+    assert!(KeySet::parse(&set(&[json!({ "kty": "oct" })])).unwrap().is_empty());
+}
+
+#[test]
+fn picks_by_kid_and_type() {
+    let ((ed, first), (_, second), (_, ec)) = (public(Algorithm::EdDsa), public(Algorithm::EdDsa), public(Algorithm::Es256));
+    let keys = KeySet::parse(&set(&[first.clone(), second.clone(), ec.clone()])).unwrap();
+    assert!(matches!(keys.pick(Some(ed.kid()), Algorithm::EdDsa), Picked::Key(key) if key.thumbprint() == ed.kid()));
+    assert!(matches!(keys.pick(Some(ed.kid()), Algorithm::Es256), Picked::Misfit));
+    assert!(matches!(keys.pick(Some("unknown"), Algorithm::EdDsa), Picked::None));
+    assert!(matches!(keys.pick(None, Algorithm::Es256), Picked::Key(_)));
+    assert!(matches!(keys.pick(None, Algorithm::EdDsa), Picked::None), "two keys fit");
+    assert!(matches!(keys.pick(None, Algorithm::Rs256), Picked::None), "none fits");
+
+    let twice = KeySet::parse(&set(&[first.clone(), first.clone()])).unwrap();
+    assert!(matches!(twice.pick(Some(ed.kid()), Algorithm::EdDsa), Picked::Key(_)));
+    let same_name = KeySet::parse(&set(&[first.clone(), with(second, "kid", first["kid"].clone())])).unwrap();
+    assert!(matches!(same_name.pick(Some(ed.kid()), Algorithm::EdDsa), Picked::None));
+}

@@ -1,0 +1,277 @@
+//! Verifies compact JWS (RFC 7515) of those whose keys we know, and remembers which signatures were right.
+
+mod jws;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use moka::sync::Cache;
+
+use self::jws::Jws;
+pub use self::jws::MalformedJws;
+use super::issuers::{IssuerKeyError, IssuerKeySets};
+use super::jwk::PublicKey;
+use super::{Keys, VerifyingKey, json};
+use crate::bindings::keys::{KeyError, KeySource, Verified};
+use crate::clock::Clock;
+use crate::evidence::TokenRole;
+use crate::registry::{Algorithm, IssuerKeys, IssuerRole, JwksSource, Registry};
+
+/// The most signatures remembered. An entry is a digest and a time, about 200 bytes with what the cache needs for it.
+const REMEMBERED: u64 = 16_384;
+/// How long a signature is remembered.
+const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+/// Why a JWS was not verified.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Not a compact JWS of JSON claims within the limits.
+    #[error(transparent)]
+    Malformed(#[from] MalformedJws),
+    /// The JWS asks for an algorithm that its issuer is not registered for, or that its key is not for.
+    #[error("the algorithm is not registered for the issuer or not for the key")]
+    Algorithm,
+    /// No trusted issuer with this name and role.
+    #[error("no trusted issuer of this name and role")]
+    UnknownIssuer,
+    /// No live key with this `kid`.
+    #[error("no live key of this name")]
+    UnknownKey,
+    /// The signature is wrong.
+    #[error("the signature is wrong")]
+    BadSignature,
+    /// The keys cannot be had.
+    #[error(transparent)]
+    Unavailable(IssuerKeyError),
+}
+
+impl From<VerifyError> for KeyError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Malformed(_) => Self::Malformed,
+            VerifyError::Algorithm => Self::Algorithm,
+            VerifyError::UnknownIssuer => Self::UnknownIssuer,
+            VerifyError::UnknownKey => Self::UnknownKey,
+            VerifyError::BadSignature => Self::BadSignature,
+            VerifyError::Unavailable(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl From<IssuerKeyError> for VerifyError {
+    fn from(error: IssuerKeyError) -> Self {
+        match error {
+            IssuerKeyError::Unknown => Self::UnknownKey,
+            IssuerKeyError::Misfit => Self::Algorithm,
+            IssuerKeyError::Unavailable(_) | IssuerKeyError::TooMany => Self::Unavailable(error),
+        }
+    }
+}
+
+/// A JWS whose signature is right, and in which role its signer stands; none for a key that came with the request.
+#[derive(Debug)]
+pub struct VerifiedToken {
+    /// In which role.
+    pub role: Option<TokenRole>,
+    /// What it says.
+    pub verified: Verified,
+}
+
+/// Whose key has to have signed.
+struct Signer {
+    role: Option<TokenRole>,
+    issuer: String,
+    keys: Option<Arc<IssuerKeys>>,
+    key: Arc<dyn VerifyingKey>,
+}
+
+/// Verifies.
+pub struct Verifier {
+    issuers: Arc<IssuerKeySets>,
+    clock: Arc<dyn Clock>,
+    remembered: Option<Cache<[u8; 32], Duration>>,
+}
+
+impl Verifier {
+    /// Verifies with the keys of these issuers. `remember`: whether a signature that was right once is believed for a while.
+    pub fn new(remember: bool, issuers: Arc<IssuerKeySets>, clock: Arc<dyn Clock>) -> Self {
+        let cache = || Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        Self { issuers, clock, remembered: remember.then(cache) }
+    }
+
+    /// The keys it verifies with.
+    pub fn issuers(&self) -> &Arc<IssuerKeySets> {
+        &self.issuers
+    }
+
+    /// Verifies a compact JWS.
+    ///
+    /// # Errors
+    /// Where it is malformed, nobody's, or its signature is wrong.
+    pub async fn verify(
+        &self,
+        token: &str,
+        source: &KeySource,
+        keys: &dyn Keys,
+        registry: &dyn Registry,
+    ) -> Result<VerifiedToken, VerifyError> {
+        let system = registry.settings();
+        let jws = Jws::parse(token, system.max_token as usize, system.max_depth)?;
+        // RFC 8725 §3.1: `none`, the HMAC family and whatever else we have no name for end here.
+        let algorithm = Algorithm::named(&jws.alg).ok_or(VerifyError::Algorithm)?;
+        let signature = jws.signature()?;
+        let signer = self.signer(&jws, algorithm, source, keys, registry).await?;
+        // RFC 8725 §3.2: the key says what it is for, not the token.
+        if !signer.key.algorithms().contains(&algorithm) {
+            return Err(VerifyError::Algorithm);
+        }
+        self.check(token, &signature, jws.message, algorithm, &signer)?;
+        let verified = Verified {
+            issuer: signer.issuer,
+            key_thumbprint: signer.key.thumbprint().to_owned(),
+            alg: jws.alg,
+            typ: jws.typ,
+            claims: jws.claims,
+        };
+        Ok(VerifiedToken { role: signer.role, verified })
+    }
+
+    async fn signer(
+        &self,
+        jws: &Jws<'_>,
+        algorithm: Algorithm,
+        source: &KeySource,
+        keys: &dyn Keys,
+        registry: &dyn Registry,
+    ) -> Result<Signer, VerifyError> {
+        match source {
+            KeySource::SubjectIssuer => {
+                let issuer = issuer_of(jws)?;
+                if issuer == registry.settings().issuer {
+                    let key = jws.kid.as_deref().and_then(|kid| keys.verifying_key(kid)).ok_or(VerifyError::UnknownKey)?;
+                    return Ok(Signer { role: Some(TokenRole::Own), issuer, keys: None, key });
+                }
+                self.issuer(jws, algorithm, issuer, IssuerRole::Subject, registry).await
+            }
+            // A token of ours is never a caller credential.
+            KeySource::CallerIssuer => {
+                let issuer = issuer_of(jws)?;
+                if issuer == registry.settings().issuer {
+                    return Err(VerifyError::UnknownIssuer);
+                }
+                self.issuer(jws, algorithm, issuer, IssuerRole::Caller, registry).await
+            }
+            // Clients have no registered keys.
+            KeySource::Client(_) => Err(VerifyError::UnknownKey),
+            KeySource::InlineJwk(jwk) => {
+                let key = inline(jwk, registry.settings().max_depth)?;
+                Ok(Signer { role: None, issuer: String::new(), keys: None, key })
+            }
+        }
+    }
+
+    async fn issuer(
+        &self,
+        jws: &Jws<'_>,
+        algorithm: Algorithm,
+        issuer: String,
+        role: IssuerRole,
+        registry: &dyn Registry,
+    ) -> Result<Signer, VerifyError> {
+        let registered = registry.find_issuer(&issuer).filter(|found| found.issuer == issuer && found.role == role);
+        let keys = registered.and_then(|_| registry.issuer_keys(&issuer)).ok_or(VerifyError::UnknownIssuer)?;
+        // Before a key is looked for: a token must not make us fetch for an algorithm its issuer never uses.
+        if !keys.algorithms.contains(&algorithm) {
+            return Err(VerifyError::Algorithm);
+        }
+        let key = self.issuers.find(&keys, jws.kid.as_deref(), algorithm).await?;
+        let role = match role {
+            IssuerRole::Subject => TokenRole::Subject,
+            IssuerRole::Caller => TokenRole::Caller,
+        };
+        Ok(Signer { role: Some(role), issuer, keys: Some(keys), key })
+    }
+
+    /// The signature, unless it is known to be right. The key is in the live set at this moment, and part of what is remembered:
+    /// when it goes, nothing finds the entry any more.
+    fn check(
+        &self,
+        token: &str,
+        signature: &[u8],
+        message: &str,
+        algorithm: Algorithm,
+        signer: &Signer,
+    ) -> Result<(), VerifyError> {
+        let right = || signer.key.verify(algorithm, message.as_bytes(), signature);
+        let Some(cache) = &self.remembered else {
+            return if right() { Ok(()) } else { Err(VerifyError::BadSignature) };
+        };
+        let entry = memory_key(token, algorithm, signer);
+        let now = self.clock.monotonic();
+        if cache.get(&entry).is_some_and(|since| now.saturating_sub(since) < REMEMBERED_FOR) {
+            return Ok(());
+        }
+        if !right() {
+            return Err(VerifyError::BadSignature);
+        }
+        cache.insert(entry, now);
+        Ok(())
+    }
+}
+
+/// SHA-256 over everything the answer depends on, each part with its length before it.
+fn memory_key(token: &str, algorithm: Algorithm, signer: &Signer) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut part = |bytes: &[u8]| {
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(bytes);
+    };
+    part(token.as_bytes());
+    part(signer.key.thumbprint().as_bytes());
+    part(algorithm.name().as_bytes());
+    // The issuer's configuration.
+    part(match signer.role {
+        Some(TokenRole::Own) => b"own",
+        Some(TokenRole::Subject) => b"subject",
+        Some(TokenRole::Caller) => b"caller",
+        None => b"inline",
+    });
+    part(signer.issuer.as_bytes());
+    if let Some(keys) = &signer.keys {
+        match &keys.source {
+            JwksSource::Url(url) => {
+                part(b"url");
+                part(url.as_bytes());
+            }
+            JwksSource::File(path) => {
+                part(b"file");
+                part(path.as_os_str().as_encoded_bytes());
+            }
+        }
+        for registered in &keys.algorithms {
+            part(registered.name().as_bytes());
+        }
+    }
+    let mut key = [0; 32];
+    key.copy_from_slice(context.finish().as_ref());
+    key
+}
+
+fn issuer_of(jws: &Jws<'_>) -> Result<String, VerifyError> {
+    json::text_member(&jws.claims, "iss").map_err(MalformedJws::Claims)?.ok_or(VerifyError::UnknownIssuer)
+}
+
+/// RFC 9449 §4.2: the public part of an asymmetric key.
+fn inline(jwk: &str, max_depth: u8) -> Result<Arc<dyn VerifyingKey>, VerifyError> {
+    const MAX_INLINE: usize = 4_096;
+    if jwk.len() > MAX_INLINE {
+        return Err(MalformedJws::Jwk.into());
+    }
+    json::check(jwk, max_depth).map_err(|_| MalformedJws::Jwk)?;
+    let key = PublicKey::parse(jwk).map_err(|_| MalformedJws::Jwk)?;
+    Ok(Arc::new(key))
+}
+
+#[cfg(test)]
+mod tests;
