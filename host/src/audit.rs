@@ -9,6 +9,8 @@ mod log;
 mod memory;
 mod open;
 mod tail;
+#[cfg(test)]
+mod testing;
 pub mod verify;
 mod writer;
 

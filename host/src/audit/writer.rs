@@ -164,6 +164,4 @@ fn resumed(failure: &Failure) -> Option<Body> {
 }
 
 #[cfg(test)]
-pub(super) mod faulty;
-#[cfg(test)]
 mod tests;
