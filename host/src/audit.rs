@@ -1,4 +1,18 @@
 //! Import `audit`: the durable record of every attempt. The port, and its link to the component.
+//!
+//! [`AuditLog`] is the log on disk, [`MemoryAudit`] the one for tests and benches, [`verify`] reads a log back.
+
+mod anonymous;
+mod head;
+mod line;
+mod log;
+mod memory;
+mod open;
+mod tail;
+#[cfg(test)]
+mod testing;
+pub mod verify;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +22,13 @@ use wasmtime::component::{HasData, Linker};
 
 use crate::bindings::audit::AuditError as WireError;
 use crate::evidence::Evidence;
+use crate::keys::KeysError;
 use crate::record::{self, Event};
+
+pub use head::SealKey;
+pub use log::{AuditLog, Durability, LogOptions};
+pub use memory::MemoryAudit;
+pub use open::{Accepted, OpenError, accept_damage};
 
 /// Why an event was not recorded.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +42,12 @@ pub enum AuditError {
     /// It took too long.
     #[error("the audit record was not written in time")]
     TimedOut,
+    /// It is not a JSON object on one line of at most 1 MiB.
+    #[error("the audit event is not one line of json within the limits")]
+    Malformed,
+    /// The closing checkpoint could not be signed.
+    #[error("the audit checkpoint could not be signed: {0}")]
+    Checkpoint(#[from] KeysError),
 }
 
 /// Where events go. An `Ok` means that the event survives a crash, as far as the configured durability promises.

@@ -1,0 +1,201 @@
+//! The head: a small file beside the log that says how far the log reaches, so that a log cut off at its end is noticed.
+//!
+//! It has two slots of one sector each, written in turn, so that a write that a crash tears never destroys the last good one. Each slot is
+//! sealed with HMAC-SHA256. It says nothing about someone who puts back an older log together with its older head; only a checkpoint kept
+//! elsewhere does.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use super::line::{self, Mark};
+
+const MAGIC: &str = "standin-audit-head/1";
+const SLOT: usize = 512;
+
+/// The key that seals the head: 32 bytes that whoever may write the log's folder does not know.
+#[derive(Clone)]
+pub struct SealKey(Zeroizing<[u8; 32]>);
+
+impl SealKey {
+    /// Takes the key.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(Zeroizing::new(key))
+    }
+
+    fn hmac(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice())
+    }
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey([redacted])")
+    }
+}
+
+/// What a head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The log has this line and these bytes, and more only if the head is not closed.
+    pub(super) at: Mark,
+    /// The log was closed in good order here.
+    pub(super) closed: bool,
+    generation: u64,
+}
+
+/// What stands in the sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// There is no such file, or it is empty.
+    Missing,
+    /// No slot of it holds a head with the right seal.
+    Invalid,
+    /// The newest head.
+    Valid(Head),
+}
+
+/// `<log>.head`.
+pub(super) fn path_of(log: &Path) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(".head");
+    PathBuf::from(name)
+}
+
+/// Reads the sidecar of `log`. Without a key the seals are not checked.
+pub(super) fn read(log: &Path, seal: Option<&SealKey>) -> io::Result<Found> {
+    match File::open(path_of(log)) {
+        Ok(file) => read_file(file, seal),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_file(file: impl Read, seal: Option<&SealKey>) -> io::Result<Found> {
+    let mut bytes = Vec::with_capacity(2 * SLOT);
+    file.take(2 * SLOT as u64).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Ok(Found::Missing);
+    }
+    let key = seal.map(SealKey::hmac);
+    let newest = bytes.chunks_exact(SLOT).filter_map(|slot| parse(slot, key.as_ref())).max_by_key(|head| head.generation);
+    Ok(newest.map_or(Found::Invalid, Found::Valid))
+}
+
+fn parse(slot: &[u8], key: Option<&hmac::Key>) -> Option<Head> {
+    let text = std::str::from_utf8(slot).ok()?;
+    let (said, seal) = text.trim_end().rsplit_once(' ')?;
+    let seal = line::unhex(seal)?;
+    if let Some(key) = key {
+        hmac::verify(key, said.as_bytes(), &seal).ok()?;
+    }
+    let fields: Vec<&str> = said.split(' ').collect();
+    let [magic, state, generation, seq, hash, len] = fields.as_slice() else { return None };
+    let closed = match *state {
+        "open" => false,
+        "closed" => true,
+        _ => return None,
+    };
+    let at = Mark { seq: seq.parse().ok()?, hash: line::unhex(hash)?, len: len.parse().ok()? };
+    (*magic == MAGIC).then_some(Head { at, closed, generation: generation.parse().ok()? })
+}
+
+/// The sidecar, open for writing.
+#[derive(Debug)]
+pub(super) struct HeadFile {
+    file: File,
+    key: hmac::Key,
+    generation: u64,
+    at: Option<Mark>,
+}
+
+impl HeadFile {
+    /// Opens or makes the sidecar of `log`, and says what stood in it.
+    pub(super) fn open(log: &Path, seal: &SealKey) -> io::Result<(Self, Found)> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path_of(log))?;
+        let found = read_file(&file, Some(seal))?;
+        let generation = match found {
+            Found::Valid(head) => head.generation,
+            Found::Missing | Found::Invalid => 0,
+        };
+        Ok((Self { file, key: seal.hmac(), generation, at: None }, found))
+    }
+
+    /// Writes a head over the older slot.
+    pub(super) fn store(&mut self, at: Mark, closed: bool) -> io::Result<()> {
+        let generation = self.generation.saturating_add(1);
+        let state = if closed { "closed" } else { "open" };
+        let said = format!("{MAGIC} {state} {generation:020} {:020} {} {:020}", at.seq, line::hex(&at.hash), at.len);
+        let seal = line::hex(hmac::sign(&self.key, said.as_bytes()).as_ref());
+        let slot = format!("{:<width$}\n", format!("{said} {seal}"), width = SLOT - 1);
+        let offset = if generation % 2 == 0 { SLOT as u64 } else { 0 };
+        self.file.write_all_at(slot.as_bytes(), offset)?;
+        (self.generation, self.at) = (generation, Some(at));
+        Ok(())
+    }
+
+    /// What was written here last.
+    pub(super) fn at(&self) -> Option<Mark> {
+        self.at
+    }
+
+    /// Throws away what stands there.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
+    /// Makes the head itself durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(seq: u64) -> Mark {
+        Mark { seq, hash: line::hash(&seq.to_le_bytes()), len: seq * 100 }
+    }
+
+    #[test]
+    fn keeps_the_newest_and_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let seal = SealKey::new([7; 32]);
+        let (mut head, found) = HeadFile::open(&log, &seal).unwrap();
+        assert_eq!(found, Found::Missing);
+        for seq in 1..=3 {
+            head.store(mark(seq), seq == 3).unwrap();
+            assert_eq!(std::fs::metadata(path_of(&log)).unwrap().len() % SLOT as u64, 0);
+        }
+        let Found::Valid(newest) = read(&log, Some(&seal)).unwrap() else { panic!("no head") };
+        assert_eq!((newest.at, newest.closed), (mark(3), true));
+
+        // The newest slot is torn: the one before it still stands.
+        let mut bytes = std::fs::read(path_of(&log)).unwrap();
+        bytes[100] ^= 1;
+        std::fs::write(path_of(&log), &bytes).unwrap();
+        let Found::Valid(older) = read(&log, Some(&seal)).unwrap() else { panic!("no head") };
+        assert_eq!((older.at, older.closed), (mark(2), false));
+    }
+
+    #[test]
+    fn refuses_another_seal() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        HeadFile::open(&log, &SealKey::new([7; 32])).unwrap().0.store(mark(1), false).unwrap();
+        assert_eq!(read(&log, Some(&SealKey::new([8; 32]))).unwrap(), Found::Invalid);
+        assert!(matches!(read(&log, None).unwrap(), Found::Valid(_)));
+    }
+
+    #[test]
+    fn the_seal_key_does_not_print() {
+        assert_eq!(format!("{:?}", SealKey::new([7; 32])), "SealKey([redacted])");
+    }
+}

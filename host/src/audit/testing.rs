@@ -1,0 +1,208 @@
+//! What the tests of the log share: a clock that stands still, keys, a sink that fails, and logs to look at.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::writer::Sink;
+use super::{AuditLog, Durability, LogOptions, SealKey};
+use crate::clock::Clock;
+use crate::keys::{Keys, KeysError, VerifyingKey};
+use crate::record::Event;
+
+/// A clock that a test moves.
+#[derive(Debug)]
+pub(super) struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(1_767_225_600_000_000)))
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.now()
+    }
+}
+
+/// One Ed25519 key.
+#[derive(Debug)]
+pub(super) struct TestKeys {
+    key: Ed25519KeyPair,
+    fails: AtomicBool,
+}
+
+impl TestKeys {
+    pub(super) fn new(seed: u8) -> Arc<Self> {
+        let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        Arc::new(Self { key, fails: AtomicBool::new(false) })
+    }
+
+    pub(super) fn set_failing(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+
+    pub(super) fn jws(&self, typ: &str, claims: &str) -> String {
+        let header = URL_SAFE_NO_PAD.encode(format!("{{\"alg\":\"EdDSA\",\"typ\":\"{typ}\"}}"));
+        let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
+    pub(super) fn has_signed(&self, jws: &str) -> bool {
+        let Some((signed, signature)) = jws.rsplit_once('.') else { return false };
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        UnparsedPublicKey::new(&ED25519, self.key.public_key()).verify(signed.as_bytes(), &signature).is_ok()
+    }
+}
+
+#[async_trait]
+impl Keys for TestKeys {
+    async fn sign(&self, typ: &str, claims: &str) -> Result<String, KeysError> {
+        if self.fails.load(Ordering::Relaxed) { Err(KeysError::NoActiveKey) } else { Ok(self.jws(typ, claims)) }
+    }
+
+    fn jwks(&self) -> Arc<str> {
+        "{\"keys\":[]}".into()
+    }
+
+    fn verifying_key(&self, _kid: &str) -> Option<Arc<dyn VerifyingKey>> {
+        None
+    }
+
+    fn pseudonym(&self, _domain: &str, _value: &str) -> Result<String, KeysError> {
+        Err(KeysError::NoActiveKey)
+    }
+}
+
+/// A file that fails as told.
+#[derive(Debug)]
+pub(super) struct FaultySink {
+    file: File,
+    faults: Mutex<Faults>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Faults {
+    /// The disk takes this many more bytes.
+    pub(super) room: Option<usize>,
+    pub(super) sync: bool,
+    pub(super) truncate: bool,
+}
+
+impl FaultySink {
+    pub(super) fn new(path: &Path) -> Arc<Self> {
+        let file = File::options().read(true).append(true).create(true).open(path).unwrap();
+        Arc::new(Self { file, faults: Mutex::default() })
+    }
+
+    pub(super) fn set(&self, faults: Faults) {
+        *self.faults.lock().unwrap() = faults;
+    }
+}
+
+impl Sink for FaultySink {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut faults = self.faults.lock().unwrap();
+        let Some(room) = &mut faults.room else { return Sink::write(&self.file, bytes) };
+        if *room == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let written = Sink::write(&self.file, &bytes[..bytes.len().min(*room)])?;
+        *room -= written;
+        Ok(written)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        if self.faults.lock().unwrap().truncate { Err(io::ErrorKind::Other.into()) } else { self.file.set_len(len) }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.faults.lock().unwrap().sync { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+    }
+}
+
+/// A folder with a log, and all it takes to open it.
+pub(super) struct Place {
+    _folder: tempfile::TempDir,
+    pub(super) path: PathBuf,
+    pub(super) seal: SealKey,
+    pub(super) keys: Arc<TestKeys>,
+    pub(super) clock: Arc<TestClock>,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        Self { _folder: folder, path, seal: SealKey::new([9; 32]), keys: TestKeys::new(1), clock: TestClock::new() }
+    }
+
+    pub(super) fn open(&self, durability: Durability) -> Result<AuditLog, super::OpenError> {
+        self.open_with(LogOptions { durability, ..LogOptions::default() })
+    }
+
+    pub(super) fn open_with(&self, options: LogOptions) -> Result<AuditLog, super::OpenError> {
+        AuditLog::open(&self.path, &self.seal, Arc::clone(&self.keys) as _, Arc::clone(&self.clock) as _, options)
+    }
+
+    /// The folder as a crash at this moment leaves it.
+    pub(super) fn crashed(&self) -> Self {
+        let other = Self { keys: Arc::clone(&self.keys), clock: Arc::clone(&self.clock), ..Self::new() };
+        std::fs::copy(&self.path, &other.path).unwrap();
+        std::fs::copy(self.head(), other.head()).unwrap();
+        other
+    }
+
+    pub(super) fn head(&self) -> PathBuf {
+        super::head::path_of(&self.path)
+    }
+
+    pub(super) fn text(&self) -> String {
+        std::fs::read_to_string(&self.path).unwrap()
+    }
+
+    pub(super) fn lines(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Appends raw bytes, as a write that was cut short or a forger does.
+    pub(super) fn add(&self, bytes: &[u8]) {
+        io::Write::write_all(&mut File::options().append(true).open(&self.path).unwrap(), bytes).unwrap();
+    }
+
+    pub(super) fn verify(&self) -> super::verify::Report {
+        let signature = |jws: &str| self.keys.has_signed(jws);
+        let options = super::verify::VerifyOptions {
+            signature: Some(&signature),
+            seal: Some(&self.seal),
+            ..super::verify::VerifyOptions::default()
+        };
+        super::verify::verify(&self.path, &options).unwrap()
+    }
+}
+
+pub(super) fn event(number: usize) -> Event {
+    Event { json: format!("{{\"outcome\":\"permit\",\"n\":{number}}}"), anonymous: None }
+}
+
+pub(super) fn anonymous(code: &str) -> Event {
+    Event { json: "{\"outcome\":\"deny\"}".to_owned(), anonymous: Some(code.to_owned()) }
+}

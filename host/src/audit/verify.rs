@@ -1,0 +1,256 @@
+//! Reading a log back: finds the first line that was changed, removed, moved or added, a log that was cut off, and a checkpoint that nobody
+//! of ours signed; and says what it could not check.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::head::{self, Found, SealKey};
+
+mod jws;
+mod walk;
+
+/// What a log is checked against. The less is given, the more a clever forger could have done unseen; [`Report::unchecked`] lists it.
+#[derive(Default)]
+pub struct VerifyOptions<'a> {
+    /// Whether a compact JWS is signed with one of our keys.
+    pub signature: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
+    /// The key that seals the head.
+    pub seal: Option<&'a SealKey>,
+    /// The `jws` of a checkpoint that was kept elsewhere: the log must still have its line.
+    pub known_checkpoint: Option<&'a str>,
+    /// No more lines than this may go without a checkpoint.
+    pub checkpoint_every: Option<u64>,
+}
+
+/// Why a log could not be checked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A file could not be read.
+    #[error("the audit log could not be read: {0}")]
+    Read(#[from] io::Error),
+    /// There is something other than a file.
+    #[error("the audit log is not a regular file")]
+    NotAFile,
+    /// The checkpoint that was kept elsewhere is not one.
+    #[error("the known checkpoint is not a checkpoint of an audit log")]
+    KnownCheckpoint,
+    /// The checkpoint that was kept elsewhere is not signed by one of our keys.
+    #[error("the known checkpoint is not signed with one of the keys")]
+    KnownCheckpointSignature,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Wrong {
+    /// No line of an audit log, or over 1 MiB.
+    Malformed,
+    /// Other than it was written.
+    Changed,
+    /// Before it, lines are missing.
+    Missing {
+        /// The first that is missing.
+        from: u64,
+        /// The last that is missing.
+        to: u64,
+    },
+    /// In another place than it was written.
+    Reordered,
+    /// There already is a line of this number.
+    Repeated,
+    /// The log ends before it.
+    CutOff {
+        /// The line that the log should reach.
+        reach: u64,
+    },
+    /// Added after the log was closed in good order.
+    Appended,
+    /// Bytes after the last line: a write that did not finish. The next start sets it right.
+    TornTail {
+        /// How many.
+        bytes: u64,
+    },
+    /// A checkpoint without a line to speak of, or without a JWS.
+    CheckpointMalformed,
+    /// A checkpoint that speaks of another line than the log has.
+    CheckpointMismatch,
+    /// A checkpoint that is not signed with one of the keys.
+    CheckpointSignature,
+    /// Too many lines since the last checkpoint.
+    CheckpointMissing,
+    /// There is no head file.
+    HeadMissing,
+    /// The head file is damaged or sealed with another key.
+    HeadInvalid,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("not a line of an audit log"),
+            Self::Changed => f.write_str("was changed"),
+            Self::Missing { from, to } if from == to => write!(f, "line {from} before it is missing"),
+            Self::Missing { from, to } => write!(f, "lines {from} to {to} before it are missing"),
+            Self::Reordered => f.write_str("is not where it was written"),
+            Self::Repeated => f.write_str("its number stands in the log already"),
+            Self::CutOff { reach } => write!(f, "the log is cut off here; it reached line {reach}"),
+            Self::Appended => f.write_str("was added after the log was closed"),
+            Self::TornTail { bytes } => write!(f, "{bytes} bytes of an unfinished line"),
+            Self::CheckpointMalformed => f.write_str("a checkpoint that cannot be read"),
+            Self::CheckpointMismatch => f.write_str("a checkpoint of another line than the log has"),
+            Self::CheckpointSignature => f.write_str("a checkpoint that is not signed with one of the keys"),
+            Self::CheckpointMissing => f.write_str("a checkpoint should have come before it"),
+            Self::HeadMissing => f.write_str("there is no head file"),
+            Self::HeadInvalid => f.write_str("the head file is damaged or sealed with another key"),
+        }
+    }
+}
+
+/// The first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The line in the file, counted from 1; `None` where it is not a line's fault.
+    pub line: Option<u64>,
+    /// What is wrong with it.
+    #[serde(flatten)]
+    pub wrong: Wrong,
+}
+
+/// What nobody could check, because something was not given or is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unchecked {
+    /// No keys were given: a forged checkpoint would not be noticed.
+    Signatures,
+    /// There is no checkpoint yet: who wrote the log cannot be told.
+    NoCheckpoint,
+    /// Lines after the last checkpoint are not signed.
+    AfterCheckpoint,
+    /// There is no head file: a log that is cut off would not be noticed.
+    NoHead,
+    /// No seal key was given: a forged head would not be noticed.
+    Seal,
+    /// Lines after the head are not sealed; the log is in use, or a crash left it so.
+    AfterHead,
+    /// No checkpoint kept elsewhere was given: an older log put back with its older head would not be noticed.
+    Rollback,
+}
+
+impl fmt::Display for Unchecked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signatures => "checkpoint signatures: no keys were given",
+            Self::NoCheckpoint => "who wrote the log: it has no checkpoint yet",
+            Self::AfterCheckpoint => "who wrote the lines after the last checkpoint",
+            Self::NoHead => "whether the log is cut off: there is no head file",
+            Self::Seal => "whether the head is genuine: no seal key was given",
+            Self::AfterHead => "who wrote the lines after the head",
+            Self::Rollback => "whether an older log was put back: no checkpoint kept elsewhere was given",
+        })
+    }
+}
+
+/// A line's number and time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The number.
+    pub seq: u64,
+    /// The time, RFC 3339.
+    pub time: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Nothing is wrong, as far as it could be checked.
+    pub ok: bool,
+    /// The first thing that is wrong.
+    pub fault: Option<Fault>,
+    /// Lines in the file.
+    pub lines: u64,
+    /// Lines of checkpoints among those in order.
+    pub checkpoints: u64,
+    /// Checkpoints whose signature was checked and right.
+    pub signed: u64,
+    /// The first line in order.
+    pub first: Option<Place>,
+    /// The last line in order.
+    pub last: Option<Place>,
+    /// Lines in order after the last that a checkpoint covers.
+    pub after_checkpoint: u64,
+    /// Lines in order after the last that the head covers.
+    pub after_head: u64,
+    /// What could not be checked.
+    pub unchecked: Vec<Unchecked>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fault {
+            None => writeln!(f, "ok: nothing wrong was found")?,
+            Some(Fault { line: Some(line), wrong }) => writeln!(f, "wrong: line {line}: {wrong}")?,
+            Some(Fault { line: None, wrong }) => writeln!(f, "wrong: {wrong}")?,
+        }
+        writeln!(
+            f,
+            "lines: {} ({} checkpoints, {} with a signature that was checked)",
+            self.lines, self.checkpoints, self.signed
+        )?;
+        if let (Some(first), Some(last)) = (&self.first, &self.last) {
+            writeln!(f, "in order: {} ({}) to {} ({})", first.seq, first.time, last.seq, last.time)?;
+        }
+        writeln!(f, "after the last checkpoint: {}; after the head: {}", self.after_checkpoint, self.after_head)?;
+        self.unchecked.iter().try_for_each(|unchecked| writeln!(f, "not checked: {unchecked}"))
+    }
+}
+
+/// Checks the log at `path`, a line at a time; also while it is being written.
+///
+/// # Errors
+/// Where it cannot be read. What is wrong with it stands in the report.
+pub fn verify(path: &Path, options: &VerifyOptions<'_>) -> Result<Report, VerifyError> {
+    let known = options.known_checkpoint.map(|jws| known_checkpoint(jws, options)).transpose()?;
+    // The head first: a log that is being written only grows after it.
+    let head = head::read(path, options.seal)?;
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(VerifyError::NotAFile);
+    }
+    let mut walk = walk::Walk::new(options, head, known);
+    walk.lines(&file)?;
+    let mut report = walk.finish();
+    report.unchecked = unchecked(&report, head, options);
+    report.ok = report.fault.is_none();
+    Ok(report)
+}
+
+fn known_checkpoint(jws: &str, options: &VerifyOptions<'_>) -> Result<jws::Claims, VerifyError> {
+    let claims = jws::claims(jws).ok_or(VerifyError::KnownCheckpoint)?;
+    match options.signature {
+        Some(signature) if !signature(jws) => Err(VerifyError::KnownCheckpointSignature),
+        Some(_) | None => Ok(claims),
+    }
+}
+
+fn unchecked(report: &Report, head: Found, options: &VerifyOptions<'_>) -> Vec<Unchecked> {
+    let with_head = matches!(head, Found::Valid(_));
+    [
+        (options.signature.is_none(), Unchecked::Signatures),
+        (report.checkpoints == 0, Unchecked::NoCheckpoint),
+        (report.checkpoints > 0 && report.after_checkpoint > 0, Unchecked::AfterCheckpoint),
+        (!with_head, Unchecked::NoHead),
+        (options.seal.is_none(), Unchecked::Seal),
+        (with_head && report.after_head > 0, Unchecked::AfterHead),
+        (options.known_checkpoint.is_none(), Unchecked::Rollback),
+    ]
+    .into_iter()
+    .filter_map(|(applies, unchecked)| applies.then_some(unchecked))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;
