@@ -82,6 +82,7 @@ subjects = ["user", "host", "envoy", "token"]
 audiences = ["https://api.example.com"]
 scopes = ["expenses:read", "expenses:write"]
 default_scopes = ["expenses:read"]
+scope_mode = "narrow"
 
 # For which downstreams.
 [[audience]]
