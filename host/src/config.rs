@@ -22,7 +22,7 @@ use std::time::Duration;
 use toml_edit::Document;
 
 pub use self::fault::{ConfigError, Fault, Problem, Report};
-use self::reader::{Faults, Section};
+use self::reader::{Faults, Repeated, Section};
 use crate::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 
 /// The longest file, in bytes: room for tens of thousands of clients.
@@ -336,9 +336,9 @@ impl Config {
 
 /// Parses the text. TOML ends at the first repeated key; so that the rest is judged too, such a key is given another name of
 /// the same length in a copy, and the offsets stay right.
-fn parse_past_repeated_keys(text: &str) -> Result<(Document<String>, Vec<(usize, String)>), Vec<Fault>> {
+fn parse_past_repeated_keys(text: &str) -> Result<(Document<String>, Vec<Repeated>), Vec<Fault>> {
     let mut copy = text.to_owned();
-    let mut repeated: Vec<(usize, String)> = Vec::new();
+    let mut repeated: Vec<Repeated> = Vec::new();
     loop {
         let error = match Document::parse(copy.clone()) {
             Ok(document) => return Ok((document, repeated)),

@@ -22,17 +22,20 @@ pub(super) struct Found<T> {
     pub(super) place: Place,
 }
 
+/// Offset and name of a key that stands in its table a second time.
+pub(super) type Repeated = (usize, String);
+
 /// Collects faults.
 pub(super) struct Faults<'t> {
     lines: Lines<'t>,
     found: RefCell<Vec<(usize, String, Problem)>>,
-    /// Offsets and names of keys that are reported already and not to be looked at.
-    skipped: Vec<(usize, String)>,
+    /// Keys that are not to be looked at.
+    skipped: Vec<Repeated>,
 }
 
 impl<'t> Faults<'t> {
-    /// Of this text, whose keys at the offsets `skipped` stand there a second time.
-    pub(super) fn new(text: &'t str, skipped: Vec<(usize, String)>) -> Self {
+    /// Of this text, some of whose keys stand there a second time.
+    pub(super) fn new(text: &'t str, skipped: Vec<Repeated>) -> Self {
         Self { lines: Lines::new(text), found: RefCell::default(), skipped }
     }
 
@@ -47,7 +50,7 @@ impl<'t> Faults<'t> {
 
     /// Whether there is none.
     pub(super) fn none(&self) -> bool {
-        self.found.borrow().is_empty()
+        self.found.borrow().is_empty() && self.skipped.is_empty()
     }
 
     /// All of them, in the order of the file.
