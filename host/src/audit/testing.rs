@@ -180,7 +180,9 @@ impl Place {
     }
 
     pub(super) fn lines(&self) -> Vec<serde_json::Value> {
-        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        // A line that is being written is not there yet.
+        let text = self.text();
+        text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Appends raw bytes, as a write that was cut short or a forger does.

@@ -1,6 +1,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::audit::head;
 use crate::audit::testing::{Place, event};
 use crate::audit::{Audit, AuditLog, Durability, LogOptions};
 
@@ -24,7 +25,7 @@ async fn crashed() -> Place {
     let place = Place::new();
     let log = written(&place, 10).await;
     // The head follows after the append was answered.
-    while place.lines().len() < 10 || !std::fs::read_to_string(place.head()).unwrap().contains("00010 ") {
+    while !matches!(head::read(&place.path, Some(&place.seal)).unwrap(), Found::Valid(head) if head.at.seq == 10) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let copy = place.crashed();
