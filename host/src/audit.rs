@@ -26,7 +26,7 @@ use crate::keys::KeysError;
 use crate::record::{self, Event};
 
 pub use head::SealKey;
-pub use log::{AuditLog, Durability, LogOptions};
+pub use log::{AuditLog, CHECKPOINT_TYP, Durability, LogOptions};
 pub use memory::MemoryAudit;
 pub use open::{Accepted, OpenError, accept_damage};
 

@@ -30,6 +30,9 @@ use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
 /// The component this crate was built with.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.wasm"));
 
+/// What the key that seals the audit log's head is derived for; see [`crate::keys::files::hmac_key`].
+pub const AUDIT_SEAL: &str = "audit-head";
+
 /// The longest component file, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
 /// The longest provider answer, where the provider sets none.
@@ -298,8 +301,8 @@ impl Builder {
         let config = self.config.as_ref().ok_or(BuildError::Missing("audit"))?;
         // The head of the log is sealed under the key folder, also where the signing keys are the embedding program's.
         let seal = match file_keys {
-            Some(keys) => seal(keys, "audit-head"),
-            None => Zeroizing::new(*crate::keys::files::hmac_key(&config.keys.dir, "audit-head")?.expose()),
+            Some(keys) => seal(keys, AUDIT_SEAL),
+            None => Zeroizing::new(*crate::keys::files::hmac_key(&config.keys.dir, AUDIT_SEAL)?.expose()),
         };
         let options = LogOptions {
             durability: match config.audit.durability {

@@ -12,6 +12,9 @@ mod signing;
 mod testing;
 pub mod verifier;
 
+pub use self::issuers::IssuerKeySets;
+pub use self::verifier::{Verifier, is_signed_by};
+
 use std::sync::Arc;
 use std::time::Duration;
 

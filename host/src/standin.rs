@@ -19,7 +19,7 @@ use crate::directory::{Directory, DirectoryCtx};
 use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
 use crate::http::HttpCtx;
-use crate::keys::{Keys, KeysCtx, Verifier};
+use crate::keys::{Keys, KeysCtx, Timeouts, Verifier};
 use crate::record;
 use crate::registry::{Registry, RegistryCtx};
 use crate::state::{Contexts, RequestState};
@@ -221,7 +221,7 @@ impl Shared {
                 Arc::clone(&self.verifier),
                 Arc::clone(registry),
                 Arc::clone(&self.clock),
-                self.limits.keys,
+                Timeouts { sign: self.limits.keys, verify: self.limits.keys },
             ),
             directory: Arc::clone(&self.directory_ctx),
             registry: RegistryCtx::new(Arc::clone(registry)),

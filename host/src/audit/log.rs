@@ -29,7 +29,7 @@ use files::{Files, Queue, Stamped};
 mod files;
 
 /// The `typ` of a checkpoint's JWS.
-pub(super) const CHECKPOINT_TYP: &str = "standin-audit+jws";
+pub const CHECKPOINT_TYP: &str = "standin-audit+jws";
 /// How far a checkpoint's line may stand behind the line it speaks of; whoever verifies remembers that many hashes.
 pub(super) const CHECKPOINT_REACH: u64 = 1 << 17;
 /// How often the background task looks after the log.

@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use self::jws::Jws;
 pub use self::jws::MalformedJws;
 use super::issuers::{IssuerKeyError, IssuerKeySets};
-use super::jwk::PublicKey;
+use super::jwk::{KeySet, Picked, PublicKey};
 use super::{Keys, VerifyingKey, json};
 use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::clock::Clock;
@@ -22,6 +22,10 @@ use crate::registry::{Algorithm, IssuerKeys, IssuerRole, JwksSource, Registry};
 const REMEMBERED: u64 = 16_384;
 /// How long a signature is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+/// The longest JWS that is checked for [`is_signed_by`], in bytes, and how deep its claims may nest.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
+const MAX_KEPT_DEPTH: u8 = 16;
 
 /// Why a JWS was not verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +88,16 @@ struct Signer {
     issuer: String,
     keys: Option<Arc<IssuerKeys>>,
     key: Arc<dyn VerifyingKey>,
+}
+
+/// Whether one of `keys` signed this compact JWS of this `typ`: for what is checked long after its keys have left the live set.
+pub fn is_signed_by(token: &str, typ: &str, keys: &KeySet) -> bool {
+    let Ok(jws) = Jws::parse(token, MAX_KEPT_BYTES, MAX_KEPT_DEPTH) else { return false };
+    let (Some(algorithm), Ok(signature)) = (Algorithm::named(&jws.alg), jws.signature()) else { return false };
+    match keys.pick(jws.kid.as_deref(), algorithm) {
+        Picked::Key(key) => jws.typ.as_deref() == Some(typ) && key.verify(algorithm, jws.message.as_bytes(), &signature),
+        Picked::Misfit | Picked::None => false,
+    }
 }
 
 /// Verifies.

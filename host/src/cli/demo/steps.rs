@@ -318,7 +318,7 @@ async fn echo(listener: TcpListener) {
 async fn audit(world: &World) -> Step {
     let (path, keys) = (world.audit_log(), world.keys());
     let checked = tokio::task::spawn_blocking(move || {
-        let seal = SealKey::new(*files::hmac_key(&keys, "audit-head")?.expose());
+        let seal = SealKey::new(*files::hmac_key(&keys, standin::AUDIT_SEAL)?.expose());
         let report = verify(&path, &VerifyOptions { seal: Some(&seal), ..VerifyOptions::default() })?;
         let changed = path.with_extension("changed");
         let text = std::fs::read_to_string(&path)?.replacen("svc-router", "svc-raider", 1);

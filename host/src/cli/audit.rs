@@ -1,0 +1,104 @@
+//! `standin audit`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use standin::audit::verify::{Report, VerifyOptions, verify};
+use standin::audit::{CHECKPOINT_TYP, SealKey, accept_damage};
+use standin::clock::SystemClock;
+use standin::keys::files;
+use standin::keys::jwk::KeySet;
+use standin::keys::is_signed_by;
+
+use super::{BadConfig, Refused, print_json, term};
+
+/// The longest JWK set or checkpoint file, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Audit logs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find a changed, missing, cut-off or reordered line; say what could not be checked.
+    Verify(Verify),
+    /// Let a damaged log be written again, from its last whole line on. What was lost stays lost, and verify goes on to report it.
+    AcceptDamage(AcceptDamage),
+}
+
+/// The more is given, the more is checked: the key folder's seal shows a log that was cut off, a JWK set shows forged checkpoints,
+/// and a checkpoint kept elsewhere shows an older log put back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The log.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The configuration that wrote it; its key folder holds the seal.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A JWK set with the keys that signed the checkpoints: /jwks.json of the server, kept from then.
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// The `jws` of a checkpoint that was kept elsewhere.
+    #[arg(long, value_name = "JWS")]
+    known_checkpoint: Option<String>,
+    /// No more lines than this may go without a checkpoint.
+    #[arg(long, value_name = "LINES")]
+    checkpoint_every: Option<u64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AcceptDamage {
+    #[command(flatten)]
+    config: super::ConfigArg,
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Verify(args) => check(&args),
+        Command::AcceptDamage(args) => accept(&args),
+    }
+}
+
+fn check(args: &Verify) -> anyhow::Result<()> {
+    let config = args.config.as_deref().map(standin::config::Config::read).transpose().map_err(BadConfig::from)?;
+    let seal = config.map(|config| files::hmac_key(&config.keys.dir, standin::AUDIT_SEAL)).transpose()?;
+    let seal = seal.map(|key| SealKey::new(*key.expose()));
+    let keys = args.jwks.as_ref().map(|path| KeySet::parse(&read(path)?).with_context(|| format!("{} is no JWK set", path.display()))).transpose()?;
+    let signed = |jws: &str| keys.as_ref().is_some_and(|keys| is_signed_by(jws, CHECKPOINT_TYP, keys));
+    let options = VerifyOptions {
+        signature: keys.is_some().then_some(&signed),
+        seal: seal.as_ref(),
+        known_checkpoint: args.known_checkpoint.as_deref(),
+        checkpoint_every: args.checkpoint_every,
+    };
+    let report = verify(&args.file, &options)?;
+    if args.json { print_json(&report)? } else { print(&report) }
+    if report.ok { Ok(()) } else { Err(Refused.into()) }
+}
+
+fn print(report: &Report) {
+    let stream = term::Stream::Out;
+    let text = report.to_string();
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    println!("{}", if report.ok { stream.green(first) } else { stream.red(first) });
+    print!("{rest}");
+}
+
+fn accept(args: &AcceptDamage) -> anyhow::Result<()> {
+    let config = args.config.read()?;
+    let seal = SealKey::new(*files::hmac_key(&config.keys.dir, standin::AUDIT_SEAL)?.expose());
+    let accepted = accept_damage(&config.audit.path, &seal, &SystemClock::default())?;
+    println!("{} bytes were moved aside; the log goes on", accepted.moved);
+    Ok(())
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(MAX_FILE).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
+}
