@@ -15,4 +15,5 @@ pub mod keys;
 pub mod policy;
 pub mod record;
 pub mod registry;
+pub mod sqlite;
 pub mod store;
