@@ -9,6 +9,20 @@ use wasmtime::component::{HasData, Linker};
 pub use crate::bindings::directory::{Account, AccountKey, ApiKey, DirectoryError, Machine, MachineKey, State, User, UserKey};
 use crate::evidence::Evidence;
 
+mod document;
+pub mod import;
+pub mod lookup;
+mod memory;
+mod sqlite;
+mod value;
+
+pub use self::memory::MemoryDirectory;
+pub use self::sqlite::SqliteDirectory;
+
+/// The most accounts a user and the most API keys a machine may have. More is an error and not an answer cut short, from which
+/// a wrong conclusion could be drawn.
+pub const MAX_RELATED: usize = 64;
+
 /// Where accounts, users and machines are looked up.
 ///
 /// Every method answers `Ok(None)` for what does not exist and an error only where that could not be found out.

@@ -1,0 +1,15 @@
+CREATE TEMP TABLE bad (list TEXT NOT NULL, id TEXT NOT NULL);
+CREATE TEMP TABLE in_accounts (row INTEGER PRIMARY KEY, id TEXT NOT NULL, tenant TEXT NOT NULL, csp_id INTEGER,
+  sfdc_account_id TEXT, state TEXT NOT NULL, attributes TEXT NOT NULL);
+CREATE TEMP TABLE in_users (row INTEGER PRIMARY KEY, id TEXT NOT NULL, email TEXT NOT NULL, primary_account TEXT,
+  state TEXT NOT NULL, protected INTEGER NOT NULL, scopes TEXT, attributes TEXT NOT NULL);
+CREATE TEMP TABLE in_memberships (row INTEGER NOT NULL, item INTEGER NOT NULL, owner TEXT NOT NULL, account TEXT NOT NULL);
+CREATE TEMP TABLE in_external (row INTEGER NOT NULL, item INTEGER NOT NULL, owner TEXT NOT NULL, issuer TEXT NOT NULL, value TEXT NOT NULL);
+CREATE TEMP TABLE in_machines (row INTEGER PRIMARY KEY, id TEXT NOT NULL, ophid TEXT, account TEXT NOT NULL,
+  state TEXT NOT NULL, attributes TEXT NOT NULL);
+CREATE TEMP TABLE in_keys (row INTEGER NOT NULL, item INTEGER NOT NULL, owner TEXT NOT NULL, id TEXT NOT NULL,
+  user TEXT NOT NULL, state TEXT NOT NULL);
+-- Ids of the directory's rows that this import replaces or deletes.
+CREATE TEMP TABLE leaving_accounts (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE leaving_users (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE leaving_machines (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;

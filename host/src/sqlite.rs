@@ -1,0 +1,297 @@
+//! The embedded database that directory and store share: its url, its file, its schema, and a bounded pool of read connections.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+/// The most read connections of one database. Reads never wait for anything but the disk, so more than there are threads is waste.
+pub const MAX_READERS: usize = 16;
+/// How long a connection waits for a lock, and a read for a connection, unless told otherwise.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Marks a file as ours (`Stnd`): somebody else's database is not written to by mistake.
+const APPLICATION_ID: i64 = 0x5374_6e64;
+/// Each takes the schema from its place in the list to the next. Released ones never change.
+const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// Not `sqlite:<path>`.
+    #[error("a database url is `sqlite:` followed by a file path")]
+    Url,
+    /// There is no such file.
+    #[error("the database file does not exist")]
+    Missing,
+    /// Others than the owner may read or write the file.
+    #[error("the database file has mode {mode:04o}, but only its owner may have access (0600)")]
+    Permissions {
+        /// The file's permission bits.
+        mode: u32,
+    },
+    /// The file is some other program's database.
+    #[error("the database belongs to another program")]
+    Foreign,
+    /// The schema is one this version does not know.
+    #[error("the database has schema version {found}, this program knows versions up to {known}")]
+    Newer {
+        /// The file's.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The file is no longer the one that was opened.
+    #[error("the database file was moved, deleted or replaced while in use")]
+    Moved,
+    /// All read connections stayed in use.
+    #[error("no read connection became free in time")]
+    Exhausted,
+    /// The file cannot be created or looked at.
+    #[error("the database file cannot be accessed")]
+    File(#[source] io::Error),
+    /// What SQLite says.
+    #[error("the database failed: {0}")]
+    Query(#[from] rusqlite::Error),
+}
+
+/// The path in `sqlite:<path>`; a relative one is taken from `base`, the folder of the configuration.
+///
+/// # Errors
+/// Where `url` has another form. Parameters and authorities are refused, not ignored.
+pub fn path_of_url(url: &str, base: &Path) -> Result<PathBuf, SqliteError> {
+    let path = url.strip_prefix("sqlite:").ok_or(SqliteError::Url)?;
+    if path.is_empty() || path.starts_with("//") || path.starts_with(':') || path.contains(['?', '#', '\0']) {
+        return Err(SqliteError::Url);
+    }
+    Ok(base.join(path))
+}
+
+/// One database file, its read connections, and the way to get a connection that writes.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    file: FileId,
+    busy_timeout: Duration,
+    readers: Mutex<Readers>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Readers {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl Database {
+    /// Opens an existing database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// Where the file is missing, open to others, not ours, or broken.
+    pub fn open(path: &Path) -> Result<Self, SqliteError> {
+        let file = checked_file(path)?;
+        let database = Self {
+            path: path.to_owned(),
+            file,
+            busy_timeout: BUSY_TIMEOUT,
+            readers: Mutex::default(),
+            freed: Condvar::new(),
+        };
+        migrate(&mut database.connect()?)?;
+        Ok(database)
+    }
+
+    /// The same, but makes the file (mode 0600) where there is none.
+    ///
+    /// # Errors
+    /// As [`Database::open`], and where the file cannot be made.
+    pub fn create(path: &Path) -> Result<Self, SqliteError> {
+        // Made here and not by SQLite, which would use the process's umask; its `-wal` and `-shm` files take their mode from this one.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(SqliteError::File(error)),
+        }
+        Self::open(path)
+    }
+
+    /// Waits for locks, and for a free read connection, at most this long.
+    #[must_use]
+    pub fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
+        self.busy_timeout = busy_timeout;
+        self
+    }
+
+    /// A new connection that may write.
+    pub(crate) fn connect(&self) -> Result<Connection, SqliteError> {
+        self.check_file()?;
+        let connection = self.connection()?;
+        // NORMAL could forget the last commits when the power fails, and with them a `jti` that was already used.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+        Ok(connection)
+    }
+
+    /// Runs `job` on a read connection, in one transaction: all its queries see the same state.
+    ///
+    /// A connection on which something failed is closed; the next read opens another.
+    pub(crate) fn read<T, E: From<SqliteError>>(&self, job: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.check_file()?;
+        let idle = self.reserve()?;
+        let mut lease = Lease { database: self, connection: None };
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.reader()?,
+        };
+        let transaction = connection.unchecked_transaction().map_err(SqliteError::Query)?;
+        let answer = job(&transaction)?;
+        transaction.commit().map_err(SqliteError::Query)?;
+        lease.connection = Some(connection);
+        Ok(answer)
+    }
+
+    /// Whether the file is still the one that was opened. SQLite itself would go on with a deleted one, and what it writes would be lost.
+    pub(crate) fn check_file(&self) -> Result<(), SqliteError> {
+        match fs::metadata(&self.path) {
+            Ok(found) if FileId::of(&found) == self.file => Ok(()),
+            Ok(_) => Err(SqliteError::Moved),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SqliteError::Moved),
+            Err(error) => Err(SqliteError::File(error)),
+        }
+    }
+
+    /// Reserves a place among the open read connections; `None` where the caller has to open one.
+    fn reserve(&self) -> Result<Option<Connection>, SqliteError> {
+        let full = |readers: &mut Readers| readers.idle.is_empty() && readers.open >= MAX_READERS;
+        let (mut readers, waited) = self
+            .freed
+            .wait_timeout_while(self.readers(), self.busy_timeout, full)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && full(&mut readers) {
+            return Err(SqliteError::Exhausted);
+        }
+        let idle = readers.idle.pop();
+        if idle.is_none() {
+            readers.open += 1;
+        }
+        Ok(idle)
+    }
+
+    fn reader(&self) -> Result<Connection, SqliteError> {
+        let connection = self.connection()?;
+        connection.pragma_update(None, "query_only", true)?;
+        // 2 MiB of pages a connection hold the inner nodes of the indexes of millions of rows.
+        connection.pragma_update(None, "cache_size", -2048)?;
+        Ok(connection)
+    }
+
+    fn connection(&self) -> Result<Connection, SqliteError> {
+        // Without SQLITE_OPEN_CREATE and SQLITE_OPEN_URI: the path is a path, of a file that is there.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(self.busy_timeout)?;
+        prepare(&connection)?;
+        Ok(connection)
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the open read connections; gives back the connection, or where there is none, only the place.
+struct Lease<'a> {
+    database: &'a Database,
+    connection: Option<Connection>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut readers = self.database.readers();
+        match self.connection.take() {
+            Some(connection) => readers.idle.push(connection),
+            None => readers.open = readers.open.saturating_sub(1),
+        }
+        drop(readers);
+        self.database.freed.notify_one();
+    }
+}
+
+impl FileId {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// A database of its own in memory, with the schema.
+pub(crate) fn in_memory() -> Result<Connection, SqliteError> {
+    let mut connection = Connection::open_in_memory()?;
+    prepare(&connection)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn checked_file(path: &Path) -> Result<FileId, SqliteError> {
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => SqliteError::Missing,
+        _ => SqliteError::File(error),
+    })?;
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(FileId::of(&found)) } else { Err(SqliteError::Permissions { mode }) }
+}
+
+/// What every connection needs, whatever it is for.
+fn prepare(connection: &Connection) -> Result<(), SqliteError> {
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // The file is data: nothing in its schema may call functions with effects or break the file itself.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), SqliteError> {
+    if pending(connection)?.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again under the lock: another process may have been faster.
+    for migration in pending(&transaction)? {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", known_version())?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn pending(connection: &Connection) -> Result<&'static [&'static str], SqliteError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = pragma("user_version")?;
+    if pragma("application_id")? != APPLICATION_ID {
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if found != 0 || tables != 0 {
+            return Err(SqliteError::Foreign);
+        }
+    }
+    let newer = SqliteError::Newer { found, known: known_version() };
+    usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)).ok_or(newer)
+}
+
+fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
