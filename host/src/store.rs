@@ -8,15 +8,25 @@ use wasmtime::component::{HasData, Linker};
 
 pub use crate::bindings::store::{Entry, StoreError, Swap};
 
+mod memory;
+mod sqlite;
+
+pub use self::memory::MemoryStore;
+pub use self::sqlite::SqliteStore;
+
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 256;
 /// The longest value, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
 /// The most keys in one question.
 pub const MAX_KEYS: usize = 64;
+/// The most entries in a space, unless told otherwise; a full one takes nothing new.
+pub const MAX_ENTRIES: u64 = 1_000_000;
+/// The most entries one sweep deletes.
+pub const SWEEP: usize = 1_000;
 
 /// The closed set of spaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Space {
     /// Values that may be used once, such as the `jti` of an assertion. Insert-only.
     SingleUse,
@@ -85,6 +95,27 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Where it cannot.
     async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// What every store refuses, so that none takes what another would not.
+fn check_write(space: Space, key: &[u8], expected: Option<u64>, value: &[u8], expires_at: u64, now: u64) -> Result<(), StoreError> {
+    if key.len() > MAX_KEY || value.len() > MAX_VALUE {
+        return Err(StoreError::TooLarge);
+    }
+    // An entry that is absent at once would let a value pass for unused that was not; one past `i64::MAX` fits no database.
+    let lives = expires_at > now && i64::try_from(expires_at).is_ok();
+    if !lives || (space.insert_only() && expected.is_some()) {
+        return Err(StoreError::Refused);
+    }
+    Ok(())
+}
+
+fn check_read(keys: &[Vec<u8>]) -> Result<(), StoreError> {
+    if keys.len() > MAX_KEYS || keys.iter().any(|key| key.len() > MAX_KEY) { Err(StoreError::TooLarge) } else { Ok(()) }
+}
+
+fn full() -> StoreError {
+    StoreError::Other(Some("full".into()))
 }
 
 /// What the import needs of one request.
@@ -164,3 +195,6 @@ impl HasData for Import {
 pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> StoreView<'_>) -> wasmtime::Result<()> {
     crate::bindings::store::add_to_linker::<T, Import>(linker, view)
 }
+
+#[cfg(test)]
+mod tests;
