@@ -1,0 +1,277 @@
+//! One sandbox: a store, an instance of the component in it, and the limits on both.
+
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{CallHook, Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
+
+use super::wasi::{self, Wasi};
+use super::{EngineError, Runtime, TABLE_ELEMENTS, meter, ticks};
+use crate::bindings::core::{Standin, StandinPre};
+use crate::bindings::endpoint::{HttpRequest, HttpResponse};
+use crate::bindings::types::{Failure, Minted, Request};
+use crate::clock::{Clock, SystemClock};
+
+/// What a component may hand to the host in one call.
+const HANDED_OVER: usize = 8 << 20;
+/// Length of a cause that is kept.
+const CAUSE: usize = 512;
+
+/// Why a sandbox gave no answer. It is spent then, whatever the cause.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SandboxError {
+    /// The component computed for longer than it may.
+    #[error("the component ran out of time")]
+    TimedOut,
+    /// The component wanted more memory than it may have.
+    #[error("the component ran out of memory")]
+    OutOfMemory,
+    /// Every sandbox is in use.
+    #[error("there is no free sandbox")]
+    Exhausted,
+    /// The component trapped, or a host function ended it; the text is for the audit record.
+    #[error("the component trapped: {0}")]
+    Trapped(String),
+}
+
+/// The component has used up its time.
+#[derive(Debug, thiserror::Error)]
+#[error("out of time")]
+struct Overdue;
+
+/// The component has used up its memory.
+#[derive(Debug, thiserror::Error)]
+#[error("out of memory")]
+struct Overgrown;
+
+/// Names the cause of an error that came out of a component.
+pub(crate) fn classify(error: &wasmtime::Error) -> SandboxError {
+    if error.is::<Overdue>() || matches!(error.downcast_ref::<Trap>(), Some(Trap::Interrupt)) {
+        SandboxError::TimedOut
+    } else if error.is::<Overgrown>() {
+        SandboxError::OutOfMemory
+    } else if error.is::<PoolConcurrencyLimitError>() {
+        SandboxError::Exhausted
+    } else {
+        SandboxError::Trapped(error.root_cause().to_string().chars().take(CAUSE).collect())
+    }
+}
+
+/// The bounds of one sandbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) memory: usize,
+    pub(crate) cpu: Duration,
+}
+
+/// Keeps the limits: memory as it grows, time as it passes inside the component.
+struct Guard {
+    limits: Limits,
+    memory: usize,
+    used: Duration,
+    entered: Option<Duration>,
+    meter: SystemClock,
+}
+
+impl Guard {
+    fn crossing(&mut self, hook: CallHook) {
+        let now = self.meter.monotonic();
+        if hook.exiting_host() {
+            self.entered = Some(now);
+        } else if let Some(entered) = self.entered.take() {
+            self.used += now.saturating_sub(entered);
+        }
+    }
+
+    /// What is left of the component's time.
+    fn left(&self) -> Duration {
+        let running = self.entered.map_or(Duration::ZERO, |entered| self.meter.monotonic().saturating_sub(entered));
+        self.limits.cpu.saturating_sub(self.used + running)
+    }
+}
+
+impl ResourceLimiter for Guard {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
+        if total > self.limits.memory || maximum.is_some_and(|maximum| desired > maximum) {
+            return Err(Overgrown.into());
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(Overgrown.into())
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS { Err(Overgrown.into()) } else { Ok(true) }
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(Overgrown.into())
+    }
+}
+
+/// What the state of a sandbox embeds: its limits and its WASI. Made by [`Runtime::parts`].
+pub struct SandboxParts {
+    guard: Guard,
+    pub(super) wasi: Wasi,
+}
+
+impl SandboxParts {
+    pub(super) fn new(limits: Limits, wasi: Wasi) -> Self {
+        let guard = Guard { limits, memory: 0, used: Duration::ZERO, entered: None, meter: meter() };
+        Self { guard, wasi }
+    }
+}
+
+/// The state of a sandbox.
+pub trait Sandboxed: Send + 'static {
+    /// The part that keeps the limits.
+    fn parts(&mut self) -> &mut SandboxParts;
+}
+
+/// A store whose memory is bounded. Its time is the caller's to bound.
+pub(crate) fn guarded_store<T: Sandboxed>(engine: &Engine, state: T, handed_over: usize) -> Store<T> {
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.parts().guard);
+    store.set_hostcall_fuel(handed_over);
+    store
+}
+
+/// The component, checked and ready to be instantiated.
+pub struct CoreTemplate<T: 'static> {
+    pre: StandinPre<T>,
+}
+
+impl<T: 'static> Clone for CoreTemplate<T> {
+    fn clone(&self) -> Self {
+        Self { pre: self.pre.clone() }
+    }
+}
+
+impl<T: Sandboxed> CoreTemplate<T> {
+    /// Checks the component against its world. `link` gives it our imports; WASI is given here.
+    ///
+    /// # Errors
+    /// Where the component wants other imports or lacks an export.
+    pub fn new(
+        runtime: &Runtime,
+        component: &Component,
+        link: impl FnOnce(&mut Linker<T>) -> wasmtime::Result<()>,
+    ) -> Result<Self, EngineError> {
+        let mut linker = Linker::new(runtime.engine());
+        wasi::link(&mut linker).map_err(EngineError::World)?;
+        link(&mut linker).map_err(EngineError::World)?;
+        let pre = linker.instantiate_pre(component).and_then(StandinPre::new).map_err(EngineError::World)?;
+        Ok(Self { pre })
+    }
+
+    /// A fresh sandbox around this state.
+    ///
+    /// # Errors
+    /// Where no slot is free, or the component exceeds its limits or traps as it starts.
+    pub async fn instantiate(&self, state: T) -> Result<Sandbox<T>, SandboxError> {
+        let mut store = guarded_store(self.pre.engine(), state, HANDED_OVER);
+        store.call_hook(|mut store, hook| {
+            store.data_mut().parts().guard.crossing(hook);
+            Ok(())
+        });
+        // The epoch runs on during host calls, so its deadline only asks how much the component has really computed.
+        store.epoch_deadline_callback(|mut store| {
+            let left = store.data_mut().parts().guard.left();
+            if left.is_zero() { Err(Overdue.into()) } else { Ok(UpdateDeadline::Continue(ticks(left))) }
+        });
+        renew(&mut store);
+        let standin = self.pre.instantiate_async(&mut store).await.map_err(|error| classify(&error))?;
+        Ok(Sandbox { store, standin, served: 0, sound: true })
+    }
+}
+
+/// Gives the next request its whole allowance.
+fn renew<T: Sandboxed>(store: &mut Store<T>) {
+    let parts = store.data_mut().parts();
+    parts.guard.used = Duration::ZERO;
+    parts.guard.entered = None;
+    parts.wasi.renew();
+    let cpu = parts.guard.limits.cpu;
+    store.set_epoch_deadline(ticks(cpu));
+}
+
+/// An instance of the component in a store of its own.
+pub struct Sandbox<T: 'static> {
+    store: Store<T>,
+    standin: Standin,
+    served: u32,
+    sound: bool,
+}
+
+impl<T: Sandboxed> Sandbox<T> {
+    /// A request begins: the limits start anew. What belongs to the request is set through [`Self::state`].
+    pub fn begin(&mut self) {
+        self.served = self.served.saturating_add(1);
+        renew(&mut self.store);
+    }
+
+    /// The state, for what belongs to the request.
+    pub fn state(&mut self) -> &mut T {
+        self.store.data_mut()
+    }
+
+    /// How many requests began here.
+    pub fn served(&self) -> u32 {
+        self.served
+    }
+
+    /// Whether every call so far came to its end without a trap.
+    pub fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// For a call; its result goes through [`Self::leave`]. Until then the sandbox counts as unsound, so that a call which is
+    /// given up halfway cannot leak into another request.
+    pub fn enter(&mut self) -> (&Standin, &mut Store<T>) {
+        self.sound = false;
+        (&self.standin, &mut self.store)
+    }
+
+    /// Ends a call.
+    ///
+    /// # Errors
+    /// The cause, named, where the call failed.
+    pub fn leave<R>(&mut self, result: wasmtime::Result<R>) -> Result<R, SandboxError> {
+        self.sound = result.is_ok();
+        result.map_err(|error| classify(&error))
+    }
+
+    /// Calls `endpoint.handle`.
+    ///
+    /// # Errors
+    /// Where the component gave no answer.
+    pub async fn handle(&mut self, request: &HttpRequest) -> Result<HttpResponse, SandboxError> {
+        let (standin, store) = self.enter();
+        let result = standin.standin_obo_endpoint().call_handle(store, request).await;
+        self.leave(result)
+    }
+
+    /// Calls `obo.mint-on-behalf`.
+    ///
+    /// # Errors
+    /// Where the component gave no answer.
+    pub async fn mint_on_behalf(&mut self, request: &Request) -> Result<Result<Minted, Failure>, SandboxError> {
+        let (standin, store) = self.enter();
+        let result = standin.standin_obo_obo().call_mint_on_behalf(store, request).await;
+        self.leave(result)
+    }
+
+    /// Calls `obo.explain`.
+    ///
+    /// # Errors
+    /// Where the component gave no answer.
+    pub async fn explain(&mut self, request: &Request) -> Result<Result<String, Failure>, SandboxError> {
+        let (standin, store) = self.enter();
+        let result = standin.standin_obo_obo().call_explain(store, request).await;
+        self.leave(result)
+    }
+}
