@@ -35,8 +35,6 @@ pub const AUDIT_SEAL: &str = "audit-head";
 
 /// The longest component file, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
-/// The longest provider answer, where the provider sets none.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// Why there is no [`Standin`].
 #[derive(Debug, thiserror::Error)]
@@ -252,10 +250,9 @@ impl Builder {
         let issuers = Arc::new(IssuerKeySets::new(Arc::clone(&http), Arc::clone(&self.clock)));
         let timeouts = config.map(|config| config.timeouts.clone());
         let timeout = |choose: fn(&config::Timeouts) -> Duration, default| timeouts.as_ref().map_or(default, choose);
-        let directory = self.directory()?;
+        let directory = self.directory_part()?;
         let store = self.store_part()?;
-        let http_timeout = timeout(|timeouts| timeouts.http, Duration::from_secs(5));
-        let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?), http_timeout, MAX_ANSWER);
+        let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?));
         let component = loader.component(&self.source)?;
         let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -318,7 +315,7 @@ impl Builder {
         Ok((Arc::clone(&log) as Arc<dyn Audit>, Some(log)))
     }
 
-    fn directory(&self) -> Result<Arc<dyn Directory>, BuildError> {
+    fn directory_part(&self) -> Result<Arc<dyn Directory>, BuildError> {
         if let Some(directory) = &self.parts.directory {
             return Ok(Arc::clone(directory));
         }
@@ -447,7 +444,8 @@ fn providers(config: Option<&Config>) -> Result<HashMap<String, Provider>, Build
         .iter()
         .map(|provider| {
             let credential = provider.credential.as_ref().map(read_credential).transpose()?;
-            let made = Provider::new(&provider.origin, credential);
+            let max_body = usize::try_from(provider.max_body).unwrap_or(usize::MAX);
+            let made = Provider::new(&provider.origin, credential, provider.timeout, max_body);
             let made = made.map_err(|source| BuildError::Provider { name: provider.name.clone(), source })?;
             Ok((provider.name.clone(), made))
         })

@@ -1,1 +1,265 @@
 //! Precompiled component images, cached on disk.
+//!
+//! A component is compiled once; the machine code is kept in a folder only we can write, authenticated with a host key, and
+//! mapped at the next start. Whatever does not fit — missing, altered, made by another engine — is compiled anew and replaced.
+
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{self, SHA256};
+use aws_lc_rs::hmac;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use zeroize::Zeroizing;
+
+/// Mode of the folder.
+const FOLDER_MODE: u32 = 0o700;
+/// Mode of an image.
+const IMAGE_MODE: u32 = 0o600;
+/// Length of the tag that ends an image.
+const TAG: u64 = 32;
+/// The largest image that is looked at.
+const MAX_IMAGE: u64 = 1 << 30;
+/// Where a process finds its own descriptors by path.
+#[cfg(target_os = "linux")]
+const DESCRIPTORS: &str = "/proc/self/fd";
+#[cfg(not(target_os = "linux"))]
+const DESCRIPTORS: &str = "/dev/fd";
+
+/// Why there is no cache or no component.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The folder cannot be made or looked at.
+    #[error("the image folder {path} cannot be used: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else owns the folder.
+    #[error("the image folder {0} belongs to another user")]
+    Owner(PathBuf),
+    /// Somebody else may reach into the folder.
+    #[error("the image folder {path} has mode {mode:04o}; it has to be 0700")]
+    Mode {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        mode: u32,
+    },
+    /// The bytes are no component.
+    #[error("the component does not compile: {0:#}")]
+    Compile(wasmtime::Error),
+}
+
+/// Why a cached image is not used.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("there is none")]
+    Missing,
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("it is not a file of ours with mode 0600")]
+    Owner,
+    #[error("its length is out of range")]
+    Length,
+    #[error("its tag is wrong")]
+    Tag,
+    #[error("the engine refuses it: {0:#}")]
+    Engine(wasmtime::Error),
+}
+
+/// The folder of images.
+pub struct ImageCache {
+    folder: OwnedFd,
+    key: hmac::Key,
+}
+
+impl std::fmt::Debug for ImageCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImageCache").field("folder", &self.folder).field("key", &"[redacted]").finish()
+    }
+}
+
+impl ImageCache {
+    /// Opens the folder, or makes it. `key` authenticates what is in it and must be this host's own.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made, belongs to somebody else or is open to others.
+    pub fn open(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<Self, ImageError> {
+        let failed = |source: rustix::io::Errno| ImageError::Folder { path: path.into(), source: source.into() };
+        match rustix::fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+        let stat = rustix::fs::fstat(&folder).map_err(failed)?;
+        if !is_ours(&stat) {
+            return Err(ImageError::Owner(path.into()));
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode != FOLDER_MODE {
+            return Err(ImageError::Mode { path: path.into(), mode });
+        }
+        Ok(Self { folder, key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()) })
+    }
+
+    /// Loads the image of this name, if it is ours and whole.
+    fn read(&self, engine: &Engine, name: &str) -> Result<Component, Unusable> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::NOENT) => return Err(Unusable::Missing),
+            Err(error) => return Err(io::Error::from(error).into()),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_file || !is_ours(&stat) || stat.st_mode & 0o7777 != IMAGE_MODE {
+            return Err(Unusable::Owner);
+        }
+        let length = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let code = length.checked_sub(TAG).filter(|_| length <= MAX_IMAGE).ok_or(Unusable::Length)?;
+        self.authenticate(&file, name, code)?;
+        let path = format!("{DESCRIPTORS}/{}", file.as_raw_fd());
+        #[expect(unsafe_code, reason = "machine code can only be mapped unsafely; the proof is below")]
+        // SAFETY: the file has to hold what `Engine::precompile_component` made, unchanged while it is mapped.
+        // - Made by us: its tag, a MAC under the host's key over its name and every byte of code, has just been verified.
+        //   Only `ImageCache::write` makes such tags, and only over the engine's own output. wasmtime checks for itself
+        //   that version and configuration are this engine's.
+        // - The same file: the path names the descriptor that was hashed, not the name in the folder, so a file put in its
+        //   place meanwhile is not looked at.
+        // - Unchanged: the file belongs to our user with mode 0600 in a folder with mode 0700, so nobody but our user and
+        //   root can write to it, and both can write to this process's memory as it is. We never write into a file
+        //   of that name: a new image is a new file, renamed over the old one.
+        let component = unsafe { Component::deserialize_file(engine, &path) };
+        component.map_err(Unusable::Engine)
+    }
+
+    /// Compares the tag at the end of `file` with one made of its name and its first `code` bytes.
+    fn authenticate(&self, file: &File, name: &str, code: u64) -> Result<(), Unusable> {
+        let mut mac = self.mac(name);
+        let mut rest = file.take(code);
+        let mut buffer = vec![0; 256 * 1024];
+        let mut seen = 0;
+        loop {
+            let count = rest.read(&mut buffer)?;
+            let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else { break };
+            mac.update(chunk);
+            seen += chunk.len() as u64;
+        }
+        let mut tag = Vec::new();
+        let mut file = file;
+        Read::take(&mut file, TAG + 1).read_to_end(&mut tag)?;
+        if seen != code {
+            return Err(Unusable::Length);
+        }
+        let ours = mac.sign();
+        aws_lc_rs::constant_time::verify_slices_are_equal(ours.as_ref(), &tag).map_err(|_| Unusable::Tag)
+    }
+
+    /// Writes an image, whole or not at all.
+    fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
+        let mut mac = self.mac(name);
+        mac.update(code);
+        let tag = mac.sign();
+        // One name a process: two that start at once do not write into each other's file, and the later rename wins.
+        let temporary = format!("{name}.{}", rustix::process::getpid().as_raw_nonzero());
+        let written = self.write_new(&temporary, code, tag.as_ref());
+        let done = written.and_then(|()| Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, name)?));
+        if done.is_err() {
+            // What is left behind is only space; the cause of the failure is what matters.
+            rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty()).ok();
+        }
+        done
+    }
+
+    fn write_new(&self, name: &str, code: &[u8], tag: &[u8]) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(IMAGE_MODE))?);
+        file.write_all(code)?;
+        file.write_all(tag)?;
+        // A crash must not leave a whole name on half a file; the tag would tell, but the start would be slow for nothing.
+        file.sync_data()
+    }
+
+    fn mac(&self, name: &str) -> hmac::Context {
+        let mut mac = hmac::Context::with_key(&self.key);
+        mac.update(b"standin component image\0");
+        mac.update(&(name.len() as u64).to_be_bytes());
+        mac.update(name.as_bytes());
+        mac
+    }
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    stat.st_uid == rustix::process::geteuid().as_raw()
+}
+
+/// Feeds a digest with what is hashed.
+struct Digesting(digest::Context);
+
+impl Hasher for Digesting {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// Every input that changes the machine code: the component, and wasmtime's version and configuration.
+fn name(engine: &Engine, wasm: &[u8]) -> String {
+    let mut hasher = Digesting(digest::Context::new(&SHA256));
+    hasher.0.update(digest::digest(&SHA256, wasm).as_ref());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{}.cwasm", hex(hasher.0.finish().as_ref()))
+}
+
+/// Lowercase hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string does not fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+/// The component made of `wasm`: from the cache where it is there and right, otherwise compiled, and cached.
+///
+/// # Errors
+/// Where the bytes are no component.
+pub fn load(engine: &Engine, cache: Option<&ImageCache>, wasm: &[u8]) -> Result<Component, ImageError> {
+    let Some(cache) = cache else { return compile(engine, wasm) };
+    let name = name(engine, wasm);
+    match cache.read(engine, &name) {
+        Ok(component) => return Ok(component),
+        Err(Unusable::Missing) => {}
+        Err(cause) => tracing::warn!(image = name, %cause, "a cached component image is not used and made anew"),
+    }
+    let code = engine.precompile_component(wasm).map_err(ImageError::Compile)?;
+    let cached = cache.write(&name, &code).map_err(Unusable::Io).and_then(|()| cache.read(engine, &name));
+    cached.or_else(|cause| {
+        tracing::warn!(image = name, %cause, "a component image cannot be cached; the next start is slow");
+        compile(engine, wasm)
+    })
+}
+
+fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, ImageError> {
+    Component::from_binary(engine, wasm).map_err(ImageError::Compile)
+}
+
+#[cfg(test)]
+mod tests;

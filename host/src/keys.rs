@@ -23,7 +23,6 @@ use aws_lc_rs::{constant_time, digest};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
-use self::verifier::Verifier;
 use crate::approval::{Approval, Covered, Purpose};
 use crate::audit::AuditCtx;
 use crate::bindings::keys::{KeyError, KeySource, Verified};

@@ -1,1 +1,261 @@
 //! Policy modules: loading, limits, judging.
+//!
+//! A module is a component without capabilities. It runs in a store of its own, without a fiber, under limits on memory, time
+//! and the length of its answer; whatever goes wrong in there is no verdict, and no verdict denies.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store, Trap};
+
+use crate::bindings::decision_point::JudgeError;
+use crate::bindings::module::exports::standin::obo::policy::Manifest;
+use crate::bindings::module::{PolicyModule as Instance, PolicyModulePre};
+use crate::bindings::types::{Input, Verdict};
+use crate::decision_point::{Judge, Judgement};
+use crate::engine::{
+    EngineError, Limits, MAX_MEMORY, Runtime, SandboxError, SandboxParts, Sandboxed, WasiRefusal, classify, guarded_store,
+    link_wasi, ticks,
+};
+use crate::image::{self, ImageCache, ImageError};
+
+mod answer;
+
+/// The default module: what the client's registration allows is permitted.
+pub const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
+
+/// Packages of WASI a module may import functions and resources of. They lead nowhere; languages' runtimes want them.
+const IMPORTABLE: [&str; 6] = ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/", "wasi:sockets/"];
+/// Reused instances that are kept.
+const MAX_SPARE: usize = 64;
+
+/// What one evaluation may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyLimits {
+    /// Linear memory, in bytes.
+    pub memory: usize,
+    /// Time, instantiation included.
+    pub deadline: Duration,
+    /// Length of the answer, in bytes.
+    pub answer: usize,
+}
+
+impl Default for PolicyLimits {
+    fn default() -> Self {
+        Self { memory: 32 << 20, deadline: Duration::from_millis(50), answer: 256 << 10 }
+    }
+}
+
+/// Why a module cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Memory, time or answer of zero, or more than there can be.
+    #[error("the policy's limits are out of range: memory of 64 KiB to 1 GiB, some time, some answer")]
+    Limits,
+    /// It does not compile, or cannot be loaded.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// It wants what no module is given.
+    #[error("the module imports {0}, which no policy module is given")]
+    Import(String),
+    /// It does not export what a policy module exports.
+    #[error(transparent)]
+    World(#[from] EngineError),
+    /// It does not say what it is.
+    #[error("the module does not describe itself: {0}")]
+    Describe(#[source] SandboxError),
+}
+
+/// The state of a module's sandbox: nothing but its limits.
+struct State(SandboxParts);
+
+impl Sandboxed for State {
+    fn parts(&mut self) -> &mut SandboxParts {
+        &mut self.0
+    }
+}
+
+/// A module in a sandbox, and how often it may still be asked.
+struct Live {
+    store: Store<State>,
+    instance: Instance,
+    left: u32,
+}
+
+/// A module, checked and ready to be asked.
+pub struct PolicyModule {
+    sandboxes: Sandboxes,
+    digest: String,
+    manifest: Manifest,
+}
+
+impl std::fmt::Debug for PolicyModule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("PolicyModule");
+        debug.field("digest", &self.digest).field("limits", &self.sandboxes.limits).finish_non_exhaustive()
+    }
+}
+
+impl PolicyModule {
+    /// Compiles a module or takes it from the cache, and checks what it imports, exports and says of itself.
+    ///
+    /// # Errors
+    /// Where any of that is not as it should be.
+    pub fn load(
+        runtime: &Runtime,
+        cache: Option<&ImageCache>,
+        wasm: &[u8],
+        limits: PolicyLimits,
+    ) -> Result<Self, PolicyError> {
+        let in_range = (64 * 1024..=MAX_MEMORY).contains(&limits.memory);
+        if !in_range || limits.deadline.is_zero() || limits.answer == 0 {
+            return Err(PolicyError::Limits);
+        }
+        let engine = runtime.engine();
+        let component = image::load(engine, cache, wasm)?;
+        check_imports(engine, &component)?;
+        let pre = prepare(engine, &component).map_err(EngineError::World)?;
+        let digest = image::hex(digest(&SHA256, wasm).as_ref());
+        let sandboxes = Sandboxes { runtime: runtime.clone(), pre, limits, spare: Mutex::new(Vec::new()) };
+        let manifest = sandboxes.describe().map_err(|error| PolicyError::Describe(classify(&error)))?;
+        Ok(Self { sandboxes, digest, manifest })
+    }
+
+    /// Lowercase hex SHA-256 of the module's bytes.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What the module says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Asks the module.
+    ///
+    /// # Errors
+    /// Where it gave no verdict that can be used.
+    pub fn evaluate(&self, input: &Input) -> Result<Verdict, JudgeError> {
+        let mut live = self.sandboxes.take().map_err(|error| judge_error(&error))?;
+        let answer = live.instance.standin_obo_policy().call_evaluate(&mut live.store, input);
+        let answer = answer.map_err(|error| judge_error(&error))?;
+        self.sandboxes.give_back(live);
+        let verdict = answer.map_err(|text| JudgeError::Module(answer::bounded(text)))?;
+        if answer::is_well_formed(&verdict) { Ok(verdict) } else { Err(JudgeError::Invalid) }
+    }
+
+}
+
+/// Where a module runs.
+struct Sandboxes {
+    runtime: Runtime,
+    pre: PolicyModulePre<State>,
+    limits: PolicyLimits,
+    spare: Mutex<Vec<Live>>,
+}
+
+impl Sandboxes {
+    fn describe(&self) -> wasmtime::Result<Manifest> {
+        let mut live = self.take()?;
+        live.instance.standin_obo_policy().call_describe(&mut live.store)
+    }
+
+    /// An instance whose time begins now.
+    fn take(&self) -> wasmtime::Result<Live> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(mut live) = spare {
+            live.store.set_epoch_deadline(ticks(self.limits.deadline));
+            live.store.data_mut().0.renew();
+            return Ok(live);
+        }
+        let limits = Limits { memory: self.limits.memory, cpu: self.limits.deadline };
+        let state = State(self.runtime.fixed_parts(limits));
+        let mut store = guarded_store(self.runtime.engine(), state, self.limits.answer);
+        store.set_epoch_deadline(ticks(self.limits.deadline));
+        let instance = self.pre.instantiate(&mut store)?;
+        Ok(Live { store, instance, left: self.runtime.options().isolation.uses() })
+    }
+
+    /// Takes back an instance that answered.
+    fn give_back(&self, mut live: Live) {
+        live.left = live.left.saturating_sub(1);
+        if live.left > 0 {
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < MAX_SPARE {
+                spare.push(live);
+            }
+        }
+    }
+}
+
+/// Refuses every import that carries a function or a resource and is not on the list.
+fn check_imports(engine: &Engine, component: &Component) -> Result<(), PolicyError> {
+    for (name, import) in component.component_type().imports(engine) {
+        let only_types = match &import.ty {
+            ComponentItem::Type(_) => true,
+            ComponentItem::ComponentInstance(instance) => {
+                instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
+            }
+            ComponentItem::ComponentFunc(_)
+            | ComponentItem::CoreFunc(_)
+            | ComponentItem::Module(_)
+            | ComponentItem::Component(_)
+            | ComponentItem::Resource(_) => false,
+        };
+        if !only_types && !IMPORTABLE.iter().any(|package| name.starts_with(package)) {
+            return Err(PolicyError::Import(answer::bounded(name.into())));
+        }
+    }
+    Ok(())
+}
+
+fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<PolicyModulePre<State>> {
+    let mut linker = Linker::new(engine);
+    link_wasi(&mut linker)?;
+    PolicyModulePre::new(linker.instantiate_pre(component)?)
+}
+
+/// What the core is told of an evaluation that came to nothing.
+fn judge_error(error: &wasmtime::Error) -> JudgeError {
+    match classify(error) {
+        SandboxError::TimedOut => JudgeError::TimedOut,
+        SandboxError::OutOfMemory => JudgeError::Trapped,
+        SandboxError::Exhausted => JudgeError::Unavailable,
+        // wasmtime does not name its own error type for this one.
+        SandboxError::Trapped(cause) if cause.contains("fuel allocated for hostcalls") => JudgeError::TooLarge,
+        SandboxError::Trapped(_) if error.is::<Trap>() || error.is::<WasiRefusal>() => JudgeError::Trapped,
+        // It ran to its end, and what it left cannot be read as a verdict.
+        SandboxError::Trapped(_) => JudgeError::Invalid,
+    }
+}
+
+/// The modules that are live. One value is one consistent snapshot.
+#[derive(Debug, Clone)]
+pub struct PolicySlots {
+    platform: Arc<PolicyModule>,
+}
+
+impl PolicySlots {
+    /// One module, the platform's, for every tenant.
+    pub fn new(platform: Arc<PolicyModule>) -> Self {
+        Self { platform }
+    }
+
+    /// The platform's module.
+    pub fn platform(&self) -> &Arc<PolicyModule> {
+        &self.platform
+    }
+}
+
+impl Judge for PolicySlots {
+    fn judge(&self, _tenant: &str, input: &Input) -> Result<Judgement, JudgeError> {
+        let verdict = self.platform.evaluate(input)?;
+        Ok(Judgement { verdict, module_digest: self.platform.digest.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

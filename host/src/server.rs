@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -104,9 +104,9 @@ impl Server {
             tokio::spawn(async move {
                 let _slot = slot;
                 match tls {
-                    None => connection(&builder, stream, peer, answerer, &watcher).await,
+                    None => connection(&builder, stream, peer, answerer, watcher).await,
                     Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(&builder, stream, peer, answerer, &watcher).await,
+                        Ok(Ok(stream)) => connection(&builder, stream, peer, answerer, watcher).await,
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake"),
                         Err(_elapsed) => tracing::debug!(%peer, "tls handshake timed out"),
                     },
@@ -158,13 +158,13 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: SocketAddr,
     answerer: Arc<Answerer>,
-    watcher: &hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
 ) {
     let service = hyper::service::service_fn(move |request| {
         let answerer = Arc::clone(&answerer);
         async move { Ok::<_, std::convert::Infallible>(answerer.answer(request, peer).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, %error, "connection");
     }

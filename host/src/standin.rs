@@ -235,7 +235,7 @@ impl Shared {
         tracing::error!(%correlation_id, %error, "sandbox");
         let cause = match error {
             SandboxError::TimedOut => RuntimeError::TimedOut,
-            SandboxError::NoSlot => RuntimeError::Overloaded,
+            SandboxError::Exhausted => RuntimeError::Overloaded,
             SandboxError::OutOfMemory | SandboxError::Trapped(_) => RuntimeError::Trapped,
         };
         self.failed(evidence, correlation_id, cause).await

@@ -124,6 +124,13 @@ impl SandboxParts {
         let guard = Guard { limits, memory: 0, used: Duration::ZERO, entered: None, meter: meter() };
         Self { guard, wasi }
     }
+
+    /// A new request begins: its allowances are whole.
+    pub(crate) fn renew(&mut self) {
+        self.guard.used = Duration::ZERO;
+        self.guard.entered = None;
+        self.wasi.renew();
+    }
 }
 
 /// The state of a sandbox.
@@ -192,9 +199,7 @@ impl<T: Sandboxed> CoreTemplate<T> {
 /// Gives the next request its whole allowance.
 fn renew<T: Sandboxed>(store: &mut Store<T>) {
     let parts = store.data_mut().parts();
-    parts.guard.used = Duration::ZERO;
-    parts.guard.entered = None;
-    parts.wasi.renew();
+    parts.renew();
     let cpu = parts.guard.limits.cpu;
     store.set_epoch_deadline(ticks(cpu));
 }

@@ -11,7 +11,7 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
-use wasmtime_wasi::p2::bindings::sockets::network::{self, Host as _};
+use wasmtime_wasi::p2::bindings::sockets::network;
 use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::bindings::{cli, filesystem, sync};
 use wasmtime_wasi::p2::{
@@ -275,11 +275,11 @@ impl sync::sockets::udp_create_socket::Host for NoUdp<'_> {
 
 impl network::Host for NoUdp<'_> {
     fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<network::ErrorCode> {
-        self.0.convert_error_code(error)
+        network::Host::convert_error_code(&mut self.0, error)
     }
 
     fn network_error_code(&mut self, error: Resource<IoError>) -> wasmtime::Result<Option<network::ErrorCode>> {
-        self.0.network_error_code(error)
+        network::Host::network_error_code(&mut self.0, error)
     }
 }
 
