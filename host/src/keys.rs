@@ -114,13 +114,7 @@ pub struct KeysView<'a> {
 
 impl KeysView<'_> {
     /// Compares, records, signs, releases, in this order.
-    async fn mint(
-        &mut self,
-        mut approval: Approval,
-        purpose: Purpose,
-        claims: &str,
-        event: &str,
-    ) -> Result<String, KeyError> {
+    async fn mint(&mut self, mut approval: Approval, purpose: Purpose, claims: &str, event: &str) -> Result<String, KeyError> {
         let now = self.ctx.clock.now().as_secs();
         let covered = approval.cover(purpose, claims, now).map_err(|refusal| KeyError::Refused(refusal.to_string()))?;
         self.record(&approval, &covered, event).await?;
@@ -130,8 +124,8 @@ impl KeysView<'_> {
             Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
         }
         // The log says that a token was minted, and none was.
-        let event = record::host_failure(&self.audit.correlation_id, self.evidence, NOT_RELEASED)
-            .map_err(|_| KeyError::AuditFailed)?;
+        let event =
+            record::host_failure(&self.audit.correlation_id, self.evidence, NOT_RELEASED).map_err(|_| KeyError::AuditFailed)?;
         self.append(event).await?;
         Err(KeyError::Unavailable)
     }

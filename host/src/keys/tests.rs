@@ -72,12 +72,8 @@ impl Request {
         let own = Arc::new(Own::new(health));
         let ctx = KeysCtx::new(own, verifier, Arc::new(registry), Arc::new(Fixed), Duration::from_millis(100));
         let log = Arc::new(Log { room, ..Log::default() });
-        let audit = AuditCtx {
-            log: Arc::<Log>::clone(&log),
-            timeout: Duration::from_secs(5),
-            correlation_id: "c-1".into(),
-            written: 0,
-        };
+        let audit =
+            AuditCtx { log: Arc::<Log>::clone(&log), timeout: Duration::from_secs(5), correlation_id: "c-1".into(), written: 0 };
         Self { ctx, evidence: Evidence::default(), audit, log, table: ResourceTable::new(), stand }
     }
 
@@ -206,7 +202,7 @@ async fn tokens_that_are_not_verified_are_no_evidence() {
     assert!(request.evidence.tokens.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_verification_takes_a_limited_time() {
     let mut request = Request::new(Health::Well, None);
     request.ctx.timeout = Duration::from_millis(1);

@@ -232,12 +232,7 @@ impl VerifyingKey for Counting {
 
 fn check(case: &Case, key: &Arc<Counting>, token: &str) -> Result<(), VerifyError> {
     let jws = Jws::parse(token, 16 * 1024, 8).unwrap();
-    let signer = super::Signer {
-        role: Some(TokenRole::Own),
-        issuer: OWN.into(),
-        keys: None,
-        key: Arc::<Counting>::clone(key),
-    };
+    let signer = super::Signer { role: Some(TokenRole::Own), issuer: OWN.into(), keys: None, key: Arc::<Counting>::clone(key) };
     case.verifier.check(token, &jws.signature().unwrap(), jws.message, Algorithm::EdDsa, &signer)
 }
 
