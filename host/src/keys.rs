@@ -41,6 +41,9 @@ const NOT_RELEASED: &str = "mint.not_released";
 /// Why a key could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
+    /// There is no active key.
+    #[error("there is no active signing key")]
+    NoActiveKey,
     /// The key store does not answer or fails.
     #[error("the key store is unavailable: {0}")]
     Unavailable(String),
