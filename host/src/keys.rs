@@ -12,9 +12,6 @@ mod signing;
 mod testing;
 pub mod verifier;
 
-pub use self::issuers::IssuerKeySets;
-pub use self::verifier::{Verifier, is_signed_by};
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +21,7 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
 pub use self::issuers::IssuerKeySets;
-pub use self::verifier::Verifier;
+pub use self::verifier::{Verifier, is_signed_by};
 use crate::approval::{Approval, Covered, Purpose};
 use crate::audit::AuditCtx;
 use crate::bindings::keys::{KeyError, KeySource, Verified};
@@ -86,20 +83,28 @@ pub struct KeysCtx {
     verifier: Arc<Verifier>,
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
-    timeout: Duration,
+    timeouts: Timeouts,
+}
+
+/// How long the import waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a signature.
+    pub sign: Duration,
+    /// For a verification, which may have to fetch keys.
+    pub verify: Duration,
 }
 
 impl KeysCtx {
-    /// Signs with `keys`; verifies with those and the keys of the issuers in `registry`. Waits at most `timeout` for a signature, and
-    /// as long for a verification, which may have to fetch keys.
+    /// Signs with `keys`; verifies with those and the keys of the issuers in `registry`.
     pub fn new(
         keys: Arc<dyn Keys>,
         verifier: Arc<Verifier>,
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
-        timeout: Duration,
+        timeouts: Timeouts,
     ) -> Self {
-        Self { keys, verifier, registry, clock, timeout }
+        Self { keys, verifier, registry, clock, timeouts }
     }
 }
 
@@ -121,7 +126,7 @@ impl KeysView<'_> {
         let now = self.ctx.clock.now().as_secs();
         let covered = approval.cover(purpose, claims, now).map_err(|refusal| KeyError::Refused(refusal.to_string()))?;
         self.record(&approval, &covered, event).await?;
-        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(typ(purpose), claims)).await {
+        match tokio::time::timeout(self.ctx.timeouts.sign, self.ctx.keys.sign(typ(purpose), claims)).await {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(error)) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
             Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
@@ -192,7 +197,7 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         self.spend()?;
         let (keys, registry) = (&*self.ctx.keys, &*self.ctx.registry);
         let verifying = self.ctx.verifier.verify(&jws, &source, keys, registry);
-        let token = match tokio::time::timeout(self.ctx.timeout, verifying).await {
+        let token = match tokio::time::timeout(self.ctx.timeouts.verify, verifying).await {
             Ok(verified) => verified.map_err(|error| {
                 tracing::debug!(correlation_id = %self.audit.correlation_id, %error, "verify");
                 KeyError::from(error)

@@ -70,7 +70,8 @@ impl Request {
         let stand = Stand::new();
         let verifier = Arc::new(stand.verifier(true));
         let own = Arc::new(Own::new(health));
-        let ctx = KeysCtx::new(own, verifier, Arc::new(registry), Arc::new(Fixed), Duration::from_millis(100));
+        let timeouts = Timeouts { sign: Duration::from_millis(100), verify: Duration::from_millis(100) };
+        let ctx = KeysCtx::new(own, verifier, Arc::new(registry), Arc::new(Fixed), timeouts);
         let log = Arc::new(Log { room, ..Log::default() });
         let audit =
             AuditCtx { log: Arc::<Log>::clone(&log), timeout: Duration::from_secs(5), correlation_id: "c-1".into(), written: 0 };
@@ -205,7 +206,7 @@ async fn tokens_that_are_not_verified_are_no_evidence() {
 #[tokio::test]
 async fn a_verification_takes_a_limited_time() {
     let mut request = Request::new(Health::Well, None);
-    request.ctx.timeout = Duration::from_millis(1);
+    request.ctx.timeouts.verify = Duration::from_millis(1);
     request.stand.site.slow.store(true, std::sync::atomic::Ordering::SeqCst);
     let token = Signer::new(Algorithm::EdDsa).token(CORP);
     assert!(matches!(request.view().verify(token, KeySource::SubjectIssuer).await, Err(KeyError::Unavailable)));

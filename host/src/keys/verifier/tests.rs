@@ -308,6 +308,20 @@ async fn a_key_that_came_along_and_is_none_is_malformed(#[case] jwk: String) {
     assert_eq!(refused, Some(VerifyError::Malformed(MalformedJws::Jwk)));
 }
 
+#[test]
+fn a_signature_is_checked_against_a_kept_set() {
+    let (one, other) = (signer(Algorithm::EdDsa), signer(Algorithm::EdDsa));
+    let kept = KeySet::parse(set(&[&one]).as_bytes()).unwrap();
+    let token = one.token(OWN);
+    assert!(is_signed_by(&token, "JWT", &kept));
+    assert!(!is_signed_by(&token, "at+jwt", &kept));
+    assert!(!is_signed_by(&other.token(OWN), "JWT", &kept));
+    assert!(!is_signed_by(&format!("{}AAAA", &token[..token.len() - 4]), "JWT", &kept));
+    assert!(!is_signed_by("a.b.c", "JWT", &kept));
+    let unsigned = format!("{}.c2ln", encode(&format!(r#"{{"alg":"none","kid":"{}"}}"#, one.0.kid()), "{}"));
+    assert!(!is_signed_by(&unsigned, "JWT", &kept));
+}
+
 #[tokio::test]
 async fn clients_have_no_registered_keys() {
     let token = signer(Algorithm::EdDsa).token(CORP);
