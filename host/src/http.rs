@@ -148,12 +148,15 @@ fn is_loopback(url: &reqwest::Url) -> bool {
 pub struct HttpCtx {
     http: Arc<dyn Http>,
     providers: Arc<HashMap<String, Provider>>,
+    timeout: Duration,
+    max_body: usize,
 }
 
 impl HttpCtx {
-    /// Sends through `http` to these providers, by name.
-    pub fn new(http: Arc<dyn Http>, providers: Arc<HashMap<String, Provider>>) -> Self {
-        Self { http, providers }
+    /// Sends through `http` to these providers, by name. Where a provider has no limits of its own, an exchange ends within
+    /// `timeout` and an answer's body has at most `max_body` bytes.
+    pub fn new(http: Arc<dyn Http>, providers: Arc<HashMap<String, Provider>>, timeout: Duration, max_body: usize) -> Self {
+        Self { http, providers, timeout, max_body }
     }
 
     fn outbound(&self, request: Request) -> Result<Outbound, HttpError> {
@@ -178,7 +181,7 @@ impl HttpCtx {
         }
         let mut headers = request.headers;
         headers.extend(provider.authorization().map(|value| ("authorization".to_owned(), value)));
-        let (timeout, max_body) = (provider.timeout, provider.max_body);
+        let (timeout, max_body) = provider.limits().unwrap_or((self.timeout, self.max_body));
         Ok(Outbound { method: request.method, url: url.into(), headers, body: request.body, timeout, max_body })
     }
 

@@ -12,9 +12,6 @@ mod signing;
 mod testing;
 pub mod verifier;
 
-pub use self::issuers::IssuerKeySets;
-pub use self::verifier::{Verifier, is_signed_by};
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +36,9 @@ const NOT_RELEASED: &str = "mint.not_released";
 /// Why a key could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
+    /// There is no active key.
+    #[error("there is no active signing key")]
+    NoActiveKey,
     /// The key store does not answer or fails.
     #[error("the key store is unavailable: {0}")]
     Unavailable(String),
@@ -120,13 +120,7 @@ pub struct KeysView<'a> {
 
 impl KeysView<'_> {
     /// Compares, records, signs, releases, in this order.
-    async fn mint(
-        &mut self,
-        mut approval: Approval,
-        purpose: Purpose,
-        claims: &str,
-        event: &str,
-    ) -> Result<String, KeyError> {
+    async fn mint(&mut self, mut approval: Approval, purpose: Purpose, claims: &str, event: &str) -> Result<String, KeyError> {
         let now = self.ctx.clock.now().as_secs();
         let covered = approval.cover(purpose, claims, now).map_err(|refusal| KeyError::Refused(refusal.to_string()))?;
         self.record(&approval, &covered, event).await?;
@@ -136,8 +130,8 @@ impl KeysView<'_> {
             Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
         }
         // The log says that a token was minted, and none was.
-        let event = record::host_failure(&self.audit.correlation_id, self.evidence, NOT_RELEASED)
-            .map_err(|_| KeyError::AuditFailed)?;
+        let event =
+            record::host_failure(&self.audit.correlation_id, self.evidence, NOT_RELEASED).map_err(|_| KeyError::AuditFailed)?;
         self.append(event).await?;
         Err(KeyError::Unavailable)
     }

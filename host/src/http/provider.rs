@@ -46,27 +46,31 @@ impl fmt::Debug for ProviderCredential {
 pub struct Provider {
     origin: Url,
     credential: Option<ProviderCredential>,
-    pub(super) timeout: Duration,
-    pub(super) max_body: usize,
+    limits: Option<(Duration, usize)>,
 }
 
 impl Provider {
-    /// A provider at this origin: scheme, host and port, nothing else. Each exchange ends within `timeout`, and no answer's body is
-    /// longer than `max_body` bytes.
+    /// A provider at this origin: scheme, host and port, nothing else.
     ///
     /// # Errors
     /// Where the origin is none, or neither `https` nor `http` to loopback.
-    pub fn new(
-        origin: &str,
-        credential: Option<ProviderCredential>,
-        timeout: Duration,
-        max_body: usize,
-    ) -> Result<Self, ProviderError> {
+    pub fn new(origin: &str, credential: Option<ProviderCredential>) -> Result<Self, ProviderError> {
         let origin = super::allowed(origin)?;
         if origin.path() != "/" || origin.query().is_some() || origin.fragment().is_some() {
             return Err(ProviderError::NotAnOrigin);
         }
-        Ok(Self { origin, credential, timeout, max_body })
+        Ok(Self { origin, credential, limits: None })
+    }
+
+    /// With limits of its own: each exchange ends within `timeout`, and no answer's body is longer than `max_body` bytes.
+    pub fn with_limits(mut self, timeout: Duration, max_body: usize) -> Self {
+        self.limits = Some((timeout, max_body));
+        self
+    }
+
+    /// Its own limits, if it has any.
+    pub(super) fn limits(&self) -> Option<(Duration, usize)> {
+        self.limits
     }
 
     /// Whether a URL lies within the origin (RFC 6454 §4).
@@ -106,15 +110,11 @@ mod tests {
 
     use super::*;
 
-    fn provider(origin: &str, credential: Option<ProviderCredential>) -> Result<Provider, ProviderError> {
-        Provider::new(origin, credential, Duration::from_secs(5), 1_000)
-    }
-
     #[test]
     fn credentials_are_form_encoded_and_not_printed() {
         let credential = ProviderCredential::new("svc a", Zeroizing::new("s:ü%/".to_owned()));
         assert!(format!("{credential:?}").contains("[redacted]"));
-        let provider = provider("https://idp.example.com", Some(credential)).unwrap();
+        let provider = Provider::new("https://idp.example.com", Some(credential)).unwrap();
         let expected = format!("Basic {}", STANDARD.encode("svc+a:s%3A%C3%BC%25%2F"));
         assert_eq!(provider.authorization(), Some(expected));
     }
@@ -127,7 +127,7 @@ mod tests {
     #[case("https://idp.example.com.evil.example/", false)]
     #[case("https://evil.example/https://idp.example.com/", false)]
     fn covers_its_origin_only(#[case] url: &str, #[case] covered: bool) {
-        let provider = provider("https://idp.example.com", None).unwrap();
+        let provider = Provider::new("https://idp.example.com", None).unwrap();
         assert_eq!(provider.covers(&Url::parse(url).unwrap()), covered);
     }
 
@@ -136,7 +136,7 @@ mod tests {
     #[case("https://idp.example.com/?q")]
     #[case("https://idp.example.com/#f")]
     fn refuses_more_than_an_origin(#[case] origin: &str) {
-        assert_eq!(provider(origin, None).err(), Some(ProviderError::NotAnOrigin));
+        assert_eq!(Provider::new(origin, None).err(), Some(ProviderError::NotAnOrigin));
     }
 
     #[rstest]
@@ -144,6 +144,6 @@ mod tests {
     #[case("https://user@idp.example.com")]
     #[case("idp.example.com")]
     fn refuses_unsafe_origins(#[case] origin: &str) {
-        assert!(matches!(provider(origin, None), Err(ProviderError::Origin(HttpError::Refused(_)))));
+        assert!(matches!(Provider::new(origin, None), Err(ProviderError::Origin(HttpError::Refused(_)))));
     }
 }

@@ -33,8 +33,10 @@ impl Http for Hanging {
 
 fn ctx(http: Arc<dyn Http>) -> HttpCtx {
     let credential = ProviderCredential::new("me", Zeroizing::new("pw".into()));
-    let provider = Provider::new("https://idp.example.com", Some(credential), Duration::from_millis(200), 100).unwrap();
-    HttpCtx::new(http, Arc::new(HashMap::from([("corp".into(), provider)])))
+    let provider = Provider::new("https://idp.example.com", Some(credential)).unwrap();
+    let bare = Provider::new("http://localhost:9", None).unwrap().with_limits(Duration::from_secs(9), 9);
+    let providers = HashMap::from([("corp".into(), provider), ("bare".into(), bare)]);
+    HttpCtx::new(http, Arc::new(providers), Duration::from_millis(200), 100)
 }
 
 fn peer(answer: Result<usize, HttpError>) -> Arc<Peer> {
@@ -63,6 +65,18 @@ async fn the_host_adds_the_credential() {
     let asked = peer.asked.lock().unwrap();
     assert!(asked[0].headers.contains(&("authorization".into(), "Basic bWU6cHc=".into())));
     assert_eq!(format!("{:?}", asked[0]), "Outbound(POST https://idp.example.com/token, [redacted])");
+}
+
+#[tokio::test]
+async fn a_provider_may_have_limits_of_its_own_and_no_credential() {
+    let peer = peer(Ok(9));
+    let bare = Request { provider: "bare".into(), url: "http://localhost:9/x".into(), ..request() };
+    send(Arc::<Peer>::clone(&peer), bare).await.unwrap();
+    send(Arc::<Peer>::clone(&peer), request()).await.unwrap();
+    let asked = peer.asked.lock().unwrap();
+    assert_eq!((asked[0].timeout, asked[0].max_body), (Duration::from_secs(9), 9));
+    assert!(asked[0].headers.iter().all(|(name, _)| name != "authorization"));
+    assert_eq!((asked[1].timeout, asked[1].max_body), (Duration::from_millis(200), 100));
 }
 
 #[rstest]

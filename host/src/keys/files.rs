@@ -13,8 +13,8 @@ use super::folder::Folder;
 pub use super::index::{KeyInfo, KeyState, generate, list, rotate};
 use super::jwk::{self, PublicKey};
 pub use super::secret::SecretKey;
-use super::signing::{self, SigningKey};
 pub use super::signing::SigningKeyError;
+use super::signing::{self, SigningKey};
 use super::{Keys, KeysError, VerifyingKey, index};
 use crate::clock::{Clock, EntropyError};
 
@@ -102,12 +102,15 @@ impl FileKeys {
                 continue;
             }
             let path = folder.file(&info.file());
-            let key = SigningKey::from_pem(info.algorithm, &folder.read(&info.file(), signing::MAX_PEM)?).map_err(|error| {
-                match error {
-                    SigningKeyError::Malformed => KeyFileError::Malformed { path: path.clone(), what: "not a key of its algorithm" },
-                    other => other.into(),
-                }
-            })?;
+            let key =
+                SigningKey::from_pem(info.algorithm, &folder.read(&info.file(), signing::MAX_PEM)?).map_err(
+                    |error| match error {
+                        SigningKeyError::Malformed => {
+                            KeyFileError::Malformed { path: path.clone(), what: "not a key of its algorithm" }
+                        }
+                        other => other.into(),
+                    },
+                )?;
             if key.kid() != info.kid {
                 return Err(KeyFileError::OtherKey(path));
             }

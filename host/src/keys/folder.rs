@@ -75,10 +75,7 @@ impl Folder {
         // Room for all of it at once: a growing buffer would leave copies of the secret behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(max.saturating_add(1)));
         let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-        File::from(fd)
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .map_err(|source| KeyFileError::Io { path: path.clone(), source })?;
+        File::from(fd).take(limit).read_to_end(&mut bytes).map_err(|source| KeyFileError::Io { path: path.clone(), source })?;
         if bytes.len() > max {
             return Err(KeyFileError::Malformed { path, what: "it is too long" });
         }

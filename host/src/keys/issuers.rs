@@ -198,8 +198,7 @@ impl IssuerKeySets {
         let (sender, flight) = watch::channel(None);
         state.tried = Some(self.clock.monotonic());
         state.flight = Some(flight.clone());
-        let (http, clock, source, shared) =
-            (Arc::clone(&self.http), Arc::clone(&self.clock), source.clone(), Arc::clone(shared));
+        let (http, clock, source, shared) = (Arc::clone(&self.http), Arc::clone(&self.clock), source.clone(), Arc::clone(shared));
         tokio::spawn(async move {
             let fetched = read(&*http, &source).await.map(Arc::new);
             let mut state = lock(&shared);

@@ -89,8 +89,8 @@ impl SigningKey {
                 (Pair::Ed25519(pair), parts)
             }
             Algorithm::Es256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
-                    .map_err(|_| SigningKeyError::Malformed)?;
+                let pair =
+                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).map_err(|_| SigningKeyError::Malformed)?;
                 // SEC 1 §2.3.3: 0x04, x, y.
                 let (x, y) = match pair.public_key().as_ref() {
                     [4, point @ ..] => point.split_at_checked(32).ok_or(SigningKeyError::Malformed)?,

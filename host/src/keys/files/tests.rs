@@ -71,9 +71,8 @@ fn kid_of(jws: &str) -> String {
 
 fn verifies(keys: &FileKeys, jws: &str) -> bool {
     let (message, signature) = jws.rsplit_once('.').unwrap();
-    keys.verifying_key(&kid_of(jws)).is_some_and(|key| {
-        key.verify(key.algorithms()[0], message.as_bytes(), &BASE64URL.decode(signature).unwrap())
-    })
+    keys.verifying_key(&kid_of(jws))
+        .is_some_and(|key| key.verify(key.algorithms()[0], message.as_bytes(), &BASE64URL.decode(signature).unwrap()))
 }
 
 #[rstest]

@@ -58,13 +58,14 @@ impl<'a> Jws<'a> {
         let (message, signature) = token.rsplit_once('.').ok_or(MalformedJws::Parts)?;
         // A part more would have a dot in `payload`, which is not base64url.
         let (header, payload) = message.split_once('.').ok_or(MalformedJws::Parts)?;
-        let header = text(header)?.ok_or(MalformedJws::Header)?;
+        let (header, payload) = (text(header)?, text(payload)?);
+        let header = header.ok_or(MalformedJws::Header)?;
         json::check(&header, max_depth).map_err(|_| MalformedJws::Header)?;
         let header: Header = serde_json::from_str(&header).map_err(|_| MalformedJws::Header)?;
         if header.crit {
             return Err(MalformedJws::Critical);
         }
-        let claims = text(payload)?.ok_or(MalformedJws::Claims(JsonError::Syntax))?;
+        let claims = payload.ok_or(MalformedJws::Claims(JsonError::Syntax))?;
         json::check(&claims, max_depth).map_err(MalformedJws::Claims)?;
         Ok(Self { alg: header.alg, kid: header.kid, typ: header.typ, message, claims, signature })
     }

@@ -232,12 +232,7 @@ impl VerifyingKey for Counting {
 
 fn check(case: &Case, key: &Arc<Counting>, token: &str) -> Result<(), VerifyError> {
     let jws = Jws::parse(token, 16 * 1024, 8).unwrap();
-    let signer = super::Signer {
-        role: Some(TokenRole::Own),
-        issuer: OWN.into(),
-        keys: None,
-        key: Arc::<Counting>::clone(key),
-    };
+    let signer = super::Signer { role: Some(TokenRole::Own), issuer: OWN.into(), keys: None, key: Arc::<Counting>::clone(key) };
     case.verifier.check(token, &jws.signature().unwrap(), jws.message, Algorithm::EdDsa, &signer)
 }
 
@@ -311,6 +306,20 @@ async fn a_key_that_came_along_and_is_none_is_malformed(#[case] jwk: String) {
     let token = signer(Algorithm::EdDsa).token(CORP);
     let refused = Case::new(true).verify(&token, KeySource::InlineJwk(jwk)).await.err();
     assert_eq!(refused, Some(VerifyError::Malformed(MalformedJws::Jwk)));
+}
+
+#[test]
+fn a_signature_is_checked_against_a_kept_set() {
+    let (one, other) = (signer(Algorithm::EdDsa), signer(Algorithm::EdDsa));
+    let kept = KeySet::parse(set(&[&one]).as_bytes()).unwrap();
+    let token = one.token(OWN);
+    assert!(is_signed_by(&token, "JWT", &kept));
+    assert!(!is_signed_by(&token, "at+jwt", &kept));
+    assert!(!is_signed_by(&other.token(OWN), "JWT", &kept));
+    assert!(!is_signed_by(&format!("{}AAAA", &token[..token.len() - 4]), "JWT", &kept));
+    assert!(!is_signed_by("a.b.c", "JWT", &kept));
+    let unsigned = format!("{}.c2ln", encode(&format!(r#"{{"alg":"none","kid":"{}"}}"#, one.0.kid()), "{}"));
+    assert!(!is_signed_by(&unsigned, "JWT", &kept));
 }
 
 #[tokio::test]
