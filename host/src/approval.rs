@@ -100,7 +100,7 @@ impl Approval {
 
     /// The actors before the caller, nearest first.
     pub(crate) fn chain(&self) -> &[String] {
-        &self.proof.subject.chain
+        &self.decision.input.chain
     }
 }
 

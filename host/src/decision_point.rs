@@ -76,19 +76,11 @@ impl DecisionPointView<'_> {
         };
         let Judgement { verdict, module_digest } = judgement;
         let granted = match &verdict.effect {
-            Effect::Permit(allowance) => {
-                proof.and_then(|proof| Ok(Some((Grant::narrow(&input, allowance)?, proof))))
-            }
+            Effect::Permit(allowance) => proof.and_then(|proof| Ok(Some((Grant::narrow(&input, allowance)?, proof)))),
             Effect::Deny | Effect::StepUp(_) => proof.map(|_unused| None),
         };
         let refusal = granted.as_ref().err().map(ToString::to_string);
-        let seen = SeenDecision {
-            input,
-            module_digest: module_digest.clone(),
-            verdict: Some(verdict.clone()),
-            origin,
-            refusal,
-        };
+        let seen = SeenDecision { input, module_digest: module_digest.clone(), verdict: Some(verdict.clone()), origin, refusal };
         let seen = Arc::new(seen);
         self.evidence.decision = Some(Arc::clone(&seen));
         let approval = granted.ok().flatten().map(|(grant, proof)| Approval::new(proof, grant, seen));
@@ -150,3 +142,6 @@ pub fn add_to_linker<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     crate::bindings::decision_point::add_to_linker::<T, Import>(linker, view)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::audit::AuditCtx;
 use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::clock::Clock;
 use crate::evidence::Evidence;
-use crate::record::{self, RecordError};
+use crate::record;
 use crate::registry::{Algorithm, Registry};
 
 /// The longest secret, domain or value a component may hand in, in bytes.
@@ -137,10 +137,8 @@ impl KeysView<'_> {
     }
 
     async fn record(&mut self, approval: &Approval, covered: &Covered, event: &str) -> Result<(), KeyError> {
-        let event = record::minted(&self.audit.correlation_id, approval, covered, event).map_err(|error| match error {
-            RecordError::Malformed | RecordError::Outcome | RecordError::Code => KeyError::Refused(error.to_string()),
-            RecordError::Encoding => KeyError::AuditFailed,
-        })?;
+        let event = record::minted(&self.audit.correlation_id, approval, covered, event)
+            .map_err(|error| KeyError::Refused(error.to_string()))?;
         self.append(event).await
     }
 

@@ -39,9 +39,6 @@ pub enum RecordError {
     /// `code` is missing or not made of lowercase letters, digits, `.`, `_` and `-`.
     #[error("the component's event has no valid code")]
     Code,
-    /// The event could not be written as JSON.
-    #[error("the event could not be encoded")]
-    Encoding,
 }
 
 /// How an attempt ended.
@@ -162,7 +159,7 @@ pub fn attempt(correlation_id: &str, evidence: &Evidence, detail: &str) -> Resul
 /// The event of an attempt that the host ended: a trap, a time-out, a shed request. `code` is one of the host's own.
 ///
 /// # Errors
-/// Where it could not be encoded.
+/// Where `code` is none.
 pub fn host_failure(correlation_id: &str, evidence: &Evidence, code: &str) -> Result<Event, RecordError> {
     let code = if is_code(code) { code } else { return Err(RecordError::Code) };
     write(correlation_id, evidence, Outcome::Fail, Some(code), None)
@@ -183,9 +180,8 @@ fn write(
 }
 
 fn encode(event: &impl Serialize) -> Result<String, RecordError> {
-    let mut json = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut json, event).map_err(|_| RecordError::Encoding)?;
-    String::from_utf8(json).map_err(|_| RecordError::Encoding)
+    // Texts, numbers and the component's checked JSON: only the last could fail.
+    serde_json::to_string(event).map_err(|_| RecordError::Malformed)
 }
 
 /// The component's event as it stands: one line, one object, not too long, not too deep.
@@ -220,3 +216,6 @@ fn is_code(code: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(known)
 }
+
+#[cfg(test)]
+mod tests;

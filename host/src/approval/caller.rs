@@ -11,7 +11,7 @@ use crate::registry::{Client, IssuerRole, Registry};
 
 /// The registered client of this name, if it has proven itself in this request.
 pub(super) fn prove(name: &str, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Arc<Client>, Unproven> {
-    let named = |id: &&String| id::client(id) == name;
+    let named = |known: &&String| id::client(known) == name;
     if let Some(id) = evidence.callers.iter().find(named) {
         return registry.find_client(id).ok_or(Unproven::CallerUnregistered);
     }

@@ -53,15 +53,13 @@ impl Claims {
 
     /// `scope` (RFC 8693 §4.2), else `scp` as some issuers write it.
     pub(super) fn scope(&self) -> Result<Option<Vec<String>>, Malformed> {
-        let split = |text: &str| text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-        if let Some(text) = self.text("scope")? {
-            return Ok(Some(split(text)));
-        }
-        match self.get("scp") {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(split(text))),
-            Some(list) => Ok(Some(strings(list)?.into_iter().map(str::to_owned).collect())),
-        }
+        let texts = match self.get("scope").or_else(|| self.get("scp")) {
+            None => return Ok(None),
+            Some(Value::String(text)) => vec![text.as_str()],
+            Some(list) => strings(list)?,
+        };
+        let scopes = texts.into_iter().flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty());
+        Ok(Some(scopes.map(str::to_owned).collect()))
     }
 
     /// Seconds the token still lives, if it is live at all within the leeway.

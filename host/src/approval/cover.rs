@@ -1,7 +1,7 @@
 //! The comparison, claim by claim.
 
-use serde_json::{Map, Value, json};
-
+use serde_json::{Map, Value};
+use standin_guest::chain::Actor;
 use standin_guest::id;
 
 use super::subject::AccountIds;
@@ -16,8 +16,25 @@ const MAX_JTI: usize = 128;
 
 /// Every claim a token of ours may have.
 const KNOWN: [&str; 19] = [
-    "iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "act", "tenant", "account_id", "csp_id", "sfdc_account_id",
-    "obo_type", "provisional", "host", "lineage", "policy",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "client_id",
+    "scope",
+    "act",
+    "tenant",
+    "account_id",
+    "csp_id",
+    "sfdc_account_id",
+    "obo_type",
+    "provisional",
+    "host",
+    "lineage",
+    "policy",
 ];
 
 /// Claims that an approval covers, as far as the audit record names them.
@@ -172,11 +189,11 @@ impl Comparison<'_> {
     /// Who acted before: `act` nests what was there (RFC 8693 §4.1), `lineage` goes on.
     fn history(&self) -> Result<(), Refusal> {
         let proof = &self.approval.proof;
-        let mut act = json!({ "iss": proof.issuer, "sub": id::client(&proof.client.id) });
-        if let (Some(before), Some(members)) = (&proof.subject.act, act.as_object_mut()) {
-            members.insert("act".to_owned(), before.clone());
-        }
-        if self.claims.get("act") != Some(&act) {
+        let caller = id::client(&proof.client.id);
+        // How long the chain may be was a question of the proof.
+        let act = Actor::in_front_of(&proof.issuer, &caller, proof.subject.act.clone(), usize::MAX);
+        let act = act.ok().and_then(|act| serde_json::to_value(act).ok());
+        if act.is_none() || self.claims.get("act") != act.as_ref() {
             return Err(Refusal::Actor);
         }
         let lineage = &proof.subject.lineage;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-
+use standin_guest::chain::Actor;
 use standin_guest::id;
 
-use super::subject::{self, Subject};
 use super::caller;
+use super::subject::{self, Subject};
 use crate::bindings::types::{Attribute, Input, Party};
 use crate::evidence::Evidence;
 use crate::registry::{Client, Registry};
@@ -166,14 +166,13 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
         let value = Value::from(from.as_str()).to_string();
         input.attributes.push(Attribute { name: "cross_tenant.from".to_owned(), value });
     }
-    let question =
-        Question { subject: &input.subject, tenant: &input.tenant, client: &client, evidence, registry, now };
+    let question = Question { subject: &input.subject, tenant: &input.tenant, client: &client, evidence, registry, now };
     let subject = subject::prove(&question)?;
     input.subject.kind = subject.kind.name().to_owned();
     input.subject.tenants = vec![input.tenant.clone()];
     input.subject.provisional = subject.provisional;
     input.subject.attributes.clone_from(&subject.attributes);
-    input.chain.clone_from(&subject.chain);
+    input.chain = subject.act.as_ref().map(Actor::subs).unwrap_or_default();
     limit(input, &client, &subject, registry, now)?;
     let settings = registry.settings();
     Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl: u64::from(settings.permit_ttl), origin })
@@ -204,11 +203,11 @@ fn limit(input: &Input, client: &Client, subject: &Subject, registry: &dyn Regis
         return Err(Unproven::AudienceUnregistered);
     }
     let mut longest = u64::from(client.max_ttl.min(registry.settings().max_ttl));
-    for id in &input.audience {
-        if !client.audiences.contains(id) {
+    for name in &input.audience {
+        if !client.audiences.contains(name) {
             return Err(Unproven::ClientAudience);
         }
-        let audience = registry.find_audience(id).ok_or(Unproven::AudienceUnregistered)?;
+        let audience = registry.find_audience(name).ok_or(Unproven::AudienceUnregistered)?;
         if audience.flow != input.flow {
             return Err(Unproven::AudienceFlow);
         }

@@ -1,8 +1,8 @@
 //! On whose behalf: what is known of a subject, and the proof of those that a directory answer of this request named.
 
 use serde_json::{Value, json};
-
-use standin_guest::id;
+use standin_guest::chain::Actor;
+use standin_guest::id::{self, Email};
 
 use super::proof::{Question, Unproven};
 use super::token;
@@ -47,11 +47,7 @@ pub(super) struct AccountIds {
 
 impl AccountIds {
     fn of(account: &Account) -> Self {
-        Self {
-            account_id: Some(account.id.clone()),
-            csp_id: account.csp_id,
-            sfdc_account_id: account.sfdc_account_id.clone(),
-        }
+        Self { account_id: Some(account.id.clone()), csp_id: account.csp_id, sfdc_account_id: account.sfdc_account_id.clone() }
     }
 
     /// Whether everything `claimed` names is this account.
@@ -76,9 +72,7 @@ pub(super) enum Accounts {
 impl Accounts {
     pub(super) fn cover(&self, claimed: &AccountIds) -> bool {
         match self {
-            Self::OneOf(accounts) => {
-                claimed.account_id.is_some() && accounts.iter().any(|account| account.bears_out(claimed))
-            }
+            Self::OneOf(accounts) => claimed.account_id.is_some() && accounts.iter().any(|account| account.bears_out(claimed)),
             Self::AtMostOneOf(accounts) => {
                 *claimed == AccountIds::default() || accounts.iter().any(|account| account.bears_out(claimed))
             }
@@ -98,9 +92,7 @@ pub(super) struct Subject {
     /// When the subject token expires.
     pub(super) expires_at: Option<u64>,
     /// `act` of the subject token.
-    pub(super) act: Option<Value>,
-    /// The actors in `act`, nearest first.
-    pub(super) chain: Vec<String>,
+    pub(super) act: Option<Actor>,
     /// `jti` of every ancestor.
     pub(super) lineage: Vec<String>,
     pub(super) accounts: Accounts,
@@ -121,7 +113,7 @@ pub(super) fn prove(question: &Question<'_>) -> Result<Subject, Unproven> {
     if let Some(machine) = evidence.machines.iter().rfind(|machine| is(id::host(question.tenant, &machine.id))) {
         return by_machine(question, machine);
     }
-    let domain = format!("provisional:{}", question.tenant);
+    let domain = id::provisional_domain(question.tenant);
     let digests = evidence.pseudonyms.iter().filter(|seen| seen.domain == domain);
     match digests.into_iter().find(|seen| is(id::provisional(question.tenant, &seen.digest))) {
         Some(seen) => by_address(question, &seen.value),
@@ -197,12 +189,12 @@ fn by_address(question: &Question<'_>, address: &str) -> Result<Subject, Unprove
     let scopes = question.client.provisional_scopes.clone().ok_or(Unproven::ProvisionalNotRegistered)?;
     let evidence = question.evidence;
     // Another spelling of a known address would be another, unknown person.
-    let normalised = address.trim().to_lowercase() == address && address.contains('@');
+    let normalised = Email::parse(address).is_some_and(|email| email.as_str() == address);
     if !normalised || !evidence.asked(&UserKey::Email(address.to_owned())) {
         return Err(Unproven::ProvisionalUnasked);
     }
     let mut known = evidence.users.iter().filter(|user| user.email.eq_ignore_ascii_case(address));
-    if known.any(|user| !is_active(user.state) || user.accounts.iter().any(|account| account.tenant == question.tenant)) {
+    if known.any(|user| blocks(question, user)) {
         return Err(Unproven::ProvisionalKnown);
     }
     let live = evidence.accounts.iter().filter(|account| account.tenant == question.tenant && is_active(account.state));
@@ -217,6 +209,18 @@ fn by_address(question: &Question<'_>, address: &str) -> Result<Subject, Unprove
     })
 }
 
+/// Whether this user's address can be nobody else's: a member of the tenant has a name there; one that was disabled stays blocked
+/// wherever the caller reaches. What lies beyond its reach it does not learn, so that counts as absent.
+fn blocks(question: &Question<'_>, user: &User) -> bool {
+    let client = question.client;
+    let reaches = |tenant: &String| {
+        client.tenants.contains(tenant)
+            || client.cross_tenant.iter().any(|(from, to)| to == tenant && client.tenants.contains(from))
+    };
+    user.accounts.iter().any(|account| account.tenant == question.tenant)
+        || (!is_active(user.state) && user.accounts.iter().any(|account| reaches(&account.tenant)))
+}
+
 /// A subject without a token: nothing is inherited.
 fn described_by(kind: Kind, obo_type: &str, accounts: Accounts) -> Subject {
     Subject {
@@ -226,7 +230,6 @@ fn described_by(kind: Kind, obo_type: &str, accounts: Accounts) -> Subject {
         terms: Vec::new(),
         expires_at: None,
         act: None,
-        chain: Vec::new(),
         lineage: Vec::new(),
         accounts,
         host: None,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-
 use standin_guest::id;
 
 use super::{Approval, Grant, Unproven, examine};
@@ -170,7 +169,8 @@ pub(crate) struct World {
 impl World {
     /// The router has shown its secret; nothing else is known.
     pub(crate) fn new(kind: &str, subject: String) -> Self {
-        let party = |kind: &str, id: String| Party { kind: kind.into(), id, tenants: vec![], provisional: false, attributes: vec![] };
+        let party =
+            |kind: &str, id: String| Party { kind: kind.into(), id, tenants: vec![], provisional: false, attributes: vec![] };
         let input = Input {
             caller: party("client", "client:svc-router".into()),
             subject: party(kind, subject),

@@ -1,9 +1,10 @@
 //! Subjects that a verified token of this request names: foreign ones and our own.
 
 use serde_json::Value;
+use standin_guest::chain::{Actor, ChainError};
+use standin_guest::id;
 
 use super::claims::{Claims, Malformed, TimeFault};
-use standin_guest::id;
 use super::proof::{Question, Unproven};
 use super::subject::{self, AccountIds, Accounts, BY_TOKEN, Kind, Subject};
 use crate::bindings::directory::{User, UserKey};
@@ -106,7 +107,7 @@ fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject,
     let mut user = None;
     let named = match &issuer.mapping {
         SubjectMapping::Namespaced => id::external(&issuer.name, claims.text("sub").ok()??),
-        // The issuer owns the subject names of its tenant: its `sub` is the user's id there.
+        // This issuer owns the names of its tenants' users.
         SubjectMapping::AsIs => id::user(question.tenant, claims.text("sub").ok()??),
         SubjectMapping::Directory(claim) => {
             let value = claims.text(claim).ok()??;
@@ -118,12 +119,7 @@ fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject,
     (named == question.subject.id).then(|| examine_foreign(question, &issuer, &claims, user))
 }
 
-fn examine_foreign(
-    question: &Question<'_>,
-    issuer: &Issuer,
-    claims: &Claims,
-    user: Option<&User>,
-) -> Result<Subject, Unproven> {
+fn examine_foreign(question: &Question<'_>, issuer: &Issuer, claims: &Claims, user: Option<&User>) -> Result<Subject, Unproven> {
     subject::allow(question.client, SubjectKind::Token)?;
     let is_subject_issuer = match issuer.role {
         IssuerRole::Subject => true,
@@ -144,7 +140,7 @@ fn examine_foreign(
     inherited.terms.extend(user.and_then(|user| user.scopes.clone()));
     let known = user.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
-        kind: match &issuer.mapping {
+        kind: match issuer.mapping {
             SubjectMapping::Namespaced => Kind::External,
             SubjectMapping::Directory(_) | SubjectMapping::AsIs => Kind::User,
         },
@@ -176,12 +172,12 @@ fn inherit(question: &Question<'_>, claims: &Claims, scopes: Option<Vec<String>>
         TimeFault::NotYet => Unproven::TokenNotYet,
     })?;
     may_act(question, claims)?;
-    let act = claims.get("act").cloned();
-    let chain = act.as_ref().map(actors).transpose()?.unwrap_or_default();
-    // The caller is one actor more.
-    if chain.len() >= usize::from(settings.max_chain) {
-        return Err(Unproven::ChainTooLong);
-    }
+    // One place is kept for the caller, who becomes the nearest actor.
+    let room = usize::from(settings.max_chain).checked_sub(1).ok_or(Unproven::ChainTooLong)?;
+    let act = claims.get("act").map(|act| Actor::parse(act, room)).transpose().map_err(|why| match why {
+        ChainError::Malformed => Unproven::ChainMalformed,
+        ChainError::TooLong => Unproven::ChainTooLong,
+    })?;
     Ok(Subject {
         kind: Kind::External,
         provisional: false,
@@ -189,7 +185,6 @@ fn inherit(question: &Question<'_>, claims: &Claims, scopes: Option<Vec<String>>
         terms: vec![claims.scope()?.or(scopes).unwrap_or_default()],
         expires_at: Some(question.now.saturating_add(remaining)),
         act,
-        chain,
         lineage: Vec::new(),
         accounts: Accounts::AtMostOneOf(Vec::new()),
         host: None,
@@ -207,21 +202,6 @@ fn may_act(question: &Question<'_>, claims: &Claims) -> Result<(), Unproven> {
     };
     let is_caller = sub == question.client.id || sub == id::client(&question.client.id);
     if is_ours && is_caller { Ok(()) } else { Err(Unproven::MayAct) }
-}
-
-/// The actors of an `act` claim, the current one first (RFC 8693 §4.1).
-fn actors(act: &Value) -> Result<Vec<String>, Unproven> {
-    let mut actors = Vec::new();
-    let mut next = Some(act);
-    while let Some(actor) = next {
-        let sub = actor.get("sub").and_then(Value::as_str).filter(|sub| !sub.is_empty()).ok_or(Unproven::ChainMalformed)?;
-        if actor.get("iss").is_some_and(|iss| !iss.is_string()) {
-            return Err(Unproven::ChainMalformed);
-        }
-        actors.push(sub.to_owned());
-        next = actor.get("act");
-    }
-    Ok(actors)
 }
 
 /// What a policy is told of the token, beside what the directory knows.

@@ -15,13 +15,15 @@ const MAX_REASONS: usize = 64;
 const MAX_ATTRIBUTES: usize = 64;
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 1024;
+/// The longest name of a party in a question, in bytes: every byte of a `sub` may take three.
+const MAX_NAME: usize = 4 * 1024;
 /// The longest attribute value of a question, in bytes.
 const MAX_FACT: usize = 8 * 1024;
 
 /// A question must be small and well formed before anything is done with it.
 pub(super) fn question(input: &Input) -> Result<(), JudgeError> {
     let texts = [&input.caller.id, &input.subject.id, &input.subject.kind, &input.tenant, &input.flow];
-    if texts.into_iter().chain(&input.step).any(|text| text.len() > MAX_TEXT) {
+    if texts.into_iter().chain(&input.step).any(|text| text.len() > MAX_NAME) {
         return Err(JudgeError::TooLarge);
     }
     items(&input.scope, is_scope)?;

@@ -173,9 +173,7 @@ fn an_account_must_be_one_and_the_same() {
     let mut world = World::of_user(bob);
     world.examine().unwrap();
     let mut claims = world.claims();
-    for (id, csp, outcome) in
-        [("a-1", 7, Ok(())), ("a-2", 7, Err(Refusal::Account)), ("a-3", 7, Err(Refusal::Account))]
-    {
+    for (id, csp, outcome) in [("a-1", 7, Ok(())), ("a-2", 7, Err(Refusal::Account)), ("a-3", 7, Err(Refusal::Account))] {
         claims["account_id"] = json!(id);
         claims["csp_id"] = json!(csp);
         assert_eq!(sign(&mut world, &claims), outcome, "{id}");

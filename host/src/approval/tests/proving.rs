@@ -2,11 +2,10 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
-
 use standin_guest::id;
 
-use crate::approval::testing::{API, IDP, NOW, OURS, PSEUDONYM, World, account, alice, issuer, machine, texts};
 use crate::approval::Unproven;
+use crate::approval::testing::{API, IDP, NOW, OURS, PSEUDONYM, World, account, alice, issuer, machine, texts};
 use crate::bindings::directory::{Machine, State, User, UserKey};
 use crate::bindings::types::Attribute;
 use crate::evidence::TokenRole;
@@ -117,12 +116,19 @@ fn disqualified_strangers(#[case] change: fn(&mut World), #[case] why: Unproven)
 #[test]
 fn a_known_address_is_no_stranger() {
     let member = User { email: "new@example.com".into(), ..alice() };
-    let disabled = User { state: State::Disabled, accounts: vec![], ..member.clone() };
+    let disabled = User { state: State::Disabled, ..member.clone() };
     let elsewhere = User { accounts: vec![account("a-9", "globex")], ..member.clone() };
-    for (user, outcome) in
-        [(member, Err(Unproven::ProvisionalKnown)), (disabled, Err(Unproven::ProvisionalKnown)), (elsewhere, Ok(()))]
-    {
+    let disabled_elsewhere = User { state: State::Disabled, ..elsewhere.clone() };
+    let beyond_reach = User { accounts: vec![account("a-9", "initech")], ..disabled_elsewhere.clone() };
+    for (user, outcome) in [
+        (member, Err(Unproven::ProvisionalKnown)),
+        (disabled, Err(Unproven::ProvisionalKnown)),
+        (elsewhere, Ok(())),
+        (disabled_elsewhere, Err(Unproven::ProvisionalKnown)),
+        (beyond_reach, Ok(())),
+    ] {
         let mut world = World::stranger();
+        world.client().cross_tenant = vec![("acme".into(), "globex".into())];
         world.evidence.saw_user(UserKey::Email("new@example.com".into()), Some(&user));
         assert_eq!(world.examine(), outcome);
     }
@@ -167,8 +173,8 @@ fn nested(depth: usize) -> Value {
 #[case("act", json!({ "sub": "a", "iss": 1 }), Unproven::ChainMalformed)]
 #[case("act", nested(5), Unproven::ChainTooLong)]
 fn disqualified_tokens(#[case] claim: &str, #[case] value: Value, #[case] why: Unproven) {
-    for world in [World::foreign, World::own] as [fn(&dyn Fn(&mut Value)) -> World; 2] {
-        let mut world = world(&|claims: &mut Value| claims[claim] = value.clone());
+    let change = |claims: &mut Value| claims[claim] = value.clone();
+    for mut world in [World::foreign(change), World::own(change)] {
         world.input.ttl = 100;
         assert_eq!(world.examine(), Err(why));
     }
@@ -244,14 +250,19 @@ fn an_issuer_of_callers_speaks_for_no_subject() {
 }
 
 #[test]
-fn an_issuer_that_owns_its_names_owns_them_in_its_tenant_only() {
-    let mut world = World::foreign(|_| {});
-    world.book.issuers[0] = issuer("corp", IDP, IssuerRole::Subject, SubjectMapping::AsIs);
-    assert_eq!(world.examine(), Err(Unproven::Subject));
-    world.input.subject.id = id::user("acme", "alice");
-    world.examine().unwrap();
-    world.input.subject.id = id::user("globex", "alice");
-    assert_eq!(world.examine(), Err(Unproven::Subject));
+fn an_issuer_owns_the_names_of_users_and_no_others() {
+    for (said, ours, outcome) in [
+        ("alice", "ext:corp:alice", Err(Unproven::Subject)),
+        ("alice", "alice", Err(Unproven::Subject)),
+        ("alice", "user:acme:alice", Ok(())),
+        ("client:svc-router", "client:svc-router", Err(Unproven::Subject)),
+        ("globex:alice", "user:globex:alice", Err(Unproven::Subject)),
+    ] {
+        let mut world = World::foreign(|claims| claims["sub"] = json!(said));
+        world.book.issuers[0] = issuer("corp", IDP, IssuerRole::Subject, SubjectMapping::AsIs);
+        world.input.subject.id = ours.into();
+        assert_eq!(world.examine(), outcome, "{said} as {ours}");
+    }
 }
 
 #[test]
