@@ -133,7 +133,7 @@ impl HeadFile {
         let said = format!("{MAGIC} {state} {generation:020} {:020} {} {:020}", at.seq, line::hex(&at.hash), at.len);
         let seal = line::hex(hmac::sign(&self.key, said.as_bytes()).as_ref());
         let slot = format!("{:<width$}\n", format!("{said} {seal}"), width = SLOT - 1);
-        let offset = if generation % 2 == 0 { SLOT as u64 } else { 0 };
+        let offset = if generation.is_multiple_of(2) { SLOT as u64 } else { 0 };
         self.file.write_all_at(slot.as_bytes(), offset)?;
         (self.generation, self.at) = (generation, Some(at));
         Ok(())

@@ -16,7 +16,7 @@ use super::writer::Writer;
 use crate::clock::Clock;
 
 /// How many torn tails of one log may lie about.
-const MAX_TORN: u32 = 10_000;
+const MAX_TORN: u32 = 1_000;
 /// How often, and how long each time, to wait for the lock.
 const LOCK_TRIES: u32 = 5;
 const LOCK_WAIT: Duration = Duration::from_millis(20);

@@ -78,7 +78,7 @@ pub enum Wrong {
     CheckpointMalformed,
     /// A checkpoint that speaks of another line than the log has.
     CheckpointMismatch,
-    /// A checkpoint that is not signed with one of the keys.
+    /// A checkpoint that is not signed with one of the keys, and no later one that is vouches for it.
     CheckpointSignature,
     /// Too many lines since the last checkpoint.
     CheckpointMissing,
@@ -126,6 +126,8 @@ pub struct Fault {
 pub enum Unchecked {
     /// No keys were given: a forged checkpoint would not be noticed.
     Signatures,
+    /// Some checkpoints were not signed with the keys that were given; a later one that was vouches for what they say.
+    OtherKeys,
     /// There is no checkpoint yet: who wrote the log cannot be told.
     NoCheckpoint,
     /// Lines after the last checkpoint are not signed.
@@ -144,6 +146,7 @@ impl fmt::Display for Unchecked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signatures => "checkpoint signatures: no keys were given",
+            Self::OtherKeys => "checkpoints of keys that were not given; a later checkpoint vouches for them",
             Self::NoCheckpoint => "who wrote the log: it has no checkpoint yet",
             Self::AfterCheckpoint => "who wrote the lines after the last checkpoint",
             Self::NoHead => "whether the log is cut off: there is no head file",
@@ -240,6 +243,7 @@ fn unchecked(report: &Report, head: Found, options: &VerifyOptions<'_>) -> Vec<U
     let with_head = matches!(head, Found::Valid(_));
     [
         (options.signature.is_none(), Unchecked::Signatures),
+        (options.signature.is_some() && report.signed < report.checkpoints, Unchecked::OtherKeys),
         (report.checkpoints == 0, Unchecked::NoCheckpoint),
         (report.checkpoints > 0 && report.after_checkpoint > 0, Unchecked::AfterCheckpoint),
         (!with_head, Unchecked::NoHead),

@@ -148,6 +148,22 @@ async fn a_checkpoint_of_other_keys_is_found() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_of_a_key_that_is_gone_is_vouched_for_by_a_later_one() {
+    let mut place = closed().await;
+    let earlier = std::mem::replace(&mut place.keys, TestKeys::new(2));
+    assert_eq!(place.verify().fault, fault(11, Wrong::CheckpointSignature));
+    let log = place.open(Durability::Os).unwrap();
+    log.append(event(11)).await.unwrap();
+    log.close().await.unwrap();
+    let report = place.verify();
+    assert_eq!((report.ok, report.checkpoints, report.signed), (true, 2, 1), "{report}");
+    assert_eq!(report.unchecked, [Unchecked::OtherKeys, Unchecked::Rollback]);
+    // The other way round nothing vouches for the end.
+    place.keys = earlier;
+    assert_eq!(place.verify().fault, fault(13, Wrong::CheckpointSignature));
+}
+
+#[tokio::test]
 async fn a_log_without_checkpoints_is_found() {
     let place = closed().await;
     let signature = |jws: &str| place.keys.has_signed(jws);

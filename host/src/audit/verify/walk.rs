@@ -62,6 +62,9 @@ pub(super) struct Walk<'a> {
     hash: Hash,
     bytes: u64,
     covered: u64,
+    /// The first checkpoint that the keys did not sign and that no later one they did sign vouches for: a signature covers the whole log
+    /// before it, so that the key of an earlier one need not be at hand any more.
+    unsigned: Option<u64>,
     /// Hashes of the last lines, for the checkpoints that speak of them.
     recent: VecDeque<Hash>,
 }
@@ -86,7 +89,8 @@ impl<'a> Walk<'a> {
             unchecked: Vec::new(),
         };
         let (broken, recent) = (None, VecDeque::new());
-        Self { options, head, head_fault, known, report, broken, seq: 0, hash: GENESIS, bytes: 0, covered: 0, recent }
+        let (seq, hash, bytes, covered, unsigned) = (0, GENESIS, 0, 0, None);
+        Self { options, head, head_fault, known, report, broken, seq, hash, bytes, covered, unsigned, recent }
     }
 
     pub(super) fn lines(&mut self, file: &File) -> io::Result<()> {
@@ -174,10 +178,12 @@ impl<'a> Walk<'a> {
             return Err(Wrong::CheckpointMismatch);
         }
         if let Some(signature) = self.options.signature {
-            if !signature(&checkpoint.jws) {
-                return Err(Wrong::CheckpointSignature);
+            if signature(&checkpoint.jws) {
+                self.report.signed += 1;
+                self.unsigned = None;
+            } else {
+                self.unsigned.get_or_insert(self.report.lines);
             }
-            self.report.signed += 1;
         }
         self.report.checkpoints += 1;
         self.covered = said.seq.saturating_add(1);
@@ -198,8 +204,9 @@ impl<'a> Walk<'a> {
         let torn = matches!(self.report.fault, Some(Fault { wrong: Wrong::TornTail { .. }, .. }));
         // A log cut off within a line is cut off; only beyond its head is that an unfinished write.
         let found = if torn && cut.is_some() { cut.clone() } else { self.report.fault.take().or(broken) };
+        let unsigned = self.unsigned.map(|line| Fault { line: Some(line), wrong: Wrong::CheckpointSignature });
         let missing_head = self.head_fault.take().filter(|wrong| *wrong == Wrong::HeadInvalid || self.report.lines > 0);
-        self.report.fault = found.or(cut).or(missing_head.map(|wrong| Fault { line: None, wrong }));
+        self.report.fault = found.or(cut).or(unsigned).or(missing_head.map(|wrong| Fault { line: None, wrong }));
         self.report.after_checkpoint = self.seq.saturating_sub(self.covered);
         self.report.after_head = self.seq.saturating_sub(self.head.map_or(0, |head| head.at.seq));
         self.report
