@@ -33,6 +33,8 @@ pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.w
 /// What the key that seals the audit log's head is derived for; see [`crate::keys::files::hmac_key`].
 pub const AUDIT_SEAL: &str = "audit-head";
 
+/// The longest provider answer, where the provider sets none.
+const MAX_ANSWER: usize = 1 << 20;
 /// The longest component file, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
 
@@ -252,7 +254,7 @@ impl Builder {
         let timeout = |choose: fn(&config::Timeouts) -> Duration, default| timeouts.as_ref().map_or(default, choose);
         let directory = self.directory_part()?;
         let store = self.store_part()?;
-        let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?));
+        let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?), timeout(|t| t.http, Duration::from_secs(5)), MAX_ANSWER);
         let component = loader.component(&self.source)?;
         let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -445,7 +447,7 @@ fn providers(config: Option<&Config>) -> Result<HashMap<String, Provider>, Build
         .map(|provider| {
             let credential = provider.credential.as_ref().map(read_credential).transpose()?;
             let max_body = usize::try_from(provider.max_body).unwrap_or(usize::MAX);
-            let made = Provider::new(&provider.origin, credential, provider.timeout, max_body);
+            let made = Provider::new(&provider.origin, credential).map(|made| made.with_limits(provider.timeout, max_body));
             let made = made.map_err(|source| BuildError::Provider { name: provider.name.clone(), source })?;
             Ok((provider.name.clone(), made))
         })

@@ -20,6 +20,8 @@ use aws_lc_rs::{constant_time, digest};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
+pub use self::issuers::IssuerKeySets;
+pub use self::verifier::{Verifier, is_signed_by};
 use crate::approval::{Approval, Covered, Purpose};
 use crate::audit::AuditCtx;
 use crate::bindings::keys::{KeyError, KeySource, Verified};

@@ -121,11 +121,9 @@ fn envoy(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result
             check_user(client, &user)?;
             Ok(directory_user("envoy", &user, &account))
         }
-        // Known within reach and not active: the address stays blocked, also as a provisional one.
-        Some(user)
-            if user.state != State::Active && user.accounts.iter().any(|member| Reach::of(client).contains(&member.tenant)) =>
-        {
-            Err(Problem::from(TargetError::Inactive).because("the user is not active"))
+        // Known within reach: the address is somebody's, and nobody else may pass under it.
+        Some(user) if user.accounts.iter().any(|member| Reach::of(client).contains(&member.tenant)) => {
+            Err(not_found("a known user who is not a member of the account"))
         }
         Some(_) | None => provisional(ports, client, &account, &email),
     }

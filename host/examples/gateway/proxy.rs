@@ -44,7 +44,7 @@ const NOT_FORWARDED: [HeaderName; 11] = [
 
 /// Where a path goes, and what a token for it may do.
 #[derive(Debug, Clone)]
-pub struct Route {
+pub(crate) struct Route {
     prefix: String,
     upstream: String,
     audience: String,
@@ -71,7 +71,7 @@ impl Route {
 }
 
 /// The proxy.
-pub struct Gateway {
+pub(crate) struct Gateway {
     standin: Standin,
     client: String,
     routes: Vec<Route>,
@@ -83,13 +83,13 @@ impl Gateway {
     ///
     /// # Errors
     /// Where no HTTP client can be made.
-    pub fn new(standin: Standin, client: String, routes: Vec<Route>) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn new(standin: Standin, client: String, routes: Vec<Route>) -> anyhow::Result<Arc<Self>> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(UPSTREAM_TIME).build()?;
         Ok(Arc::new(Self { standin, client, routes, http }))
     }
 
     /// Serves until it is dropped.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
