@@ -120,3 +120,6 @@ impl HasData for Import {
 pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> DirectoryView<'_>) -> wasmtime::Result<()> {
     crate::bindings::directory::add_to_linker::<T, Import>(linker, view)
 }
+
+#[cfg(test)]
+mod tests;

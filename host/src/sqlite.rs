@@ -101,13 +101,8 @@ impl Database {
     /// Where the file is missing, open to others, not ours, or broken.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
         let file = checked_file(path)?;
-        let database = Self {
-            path: path.to_owned(),
-            file,
-            busy_timeout: BUSY_TIMEOUT,
-            readers: Mutex::default(),
-            freed: Condvar::new(),
-        };
+        let database =
+            Self { path: path.to_owned(), file, busy_timeout: BUSY_TIMEOUT, readers: Mutex::default(), freed: Condvar::new() };
         migrate(&mut database.connect()?)?;
         Ok(database)
     }
@@ -174,10 +169,8 @@ impl Database {
     /// Reserves a place among the open read connections; `None` where the caller has to open one.
     fn reserve(&self) -> Result<Option<Connection>, SqliteError> {
         let full = |readers: &mut Readers| readers.idle.is_empty() && readers.open >= MAX_READERS;
-        let (mut readers, waited) = self
-            .freed
-            .wait_timeout_while(self.readers(), self.busy_timeout, full)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut readers, waited) =
+            self.freed.wait_timeout_while(self.readers(), self.busy_timeout, full).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() && full(&mut readers) {
             return Err(SqliteError::Exhausted);
         }

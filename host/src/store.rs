@@ -98,7 +98,14 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// What every store refuses, so that none takes what another would not.
-fn check_write(space: Space, key: &[u8], expected: Option<u64>, value: &[u8], expires_at: u64, now: u64) -> Result<(), StoreError> {
+fn check_write(
+    space: Space,
+    key: &[u8],
+    expected: Option<u64>,
+    value: &[u8],
+    expires_at: u64,
+    now: u64,
+) -> Result<(), StoreError> {
     if key.len() > MAX_KEY || value.len() > MAX_VALUE {
         return Err(StoreError::TooLarge);
     }

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAcces
 use serde_json::value::RawValue;
 
 use super::MAX_RELATED;
-use super::value::{Attributes, Email, HostId, Id, Scope, StateName};
+use super::value::{Attributes, Email, HostId, Id, Opaque, Scope, StateName};
 
 /// The longest row, in bytes.
 const MAX_ROW: usize = 256 * 1024;
@@ -58,12 +58,12 @@ pub(super) enum Row {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccountRow {
-    pub(super) id: Id,
+    pub(super) id: Opaque,
     pub(super) tenant: Id,
     #[serde(default)]
     pub(super) csp_id: Option<i64>,
     #[serde(default)]
-    pub(super) sfdc_account_id: Option<Id>,
+    pub(super) sfdc_account_id: Option<Opaque>,
     #[serde(default)]
     pub(super) state: StateName,
     #[serde(default)]
@@ -76,9 +76,9 @@ pub(super) struct UserRow {
     pub(super) id: Id,
     pub(super) email: Email,
     #[serde(default)]
-    pub(super) accounts: Vec<Id>,
+    pub(super) accounts: Vec<Opaque>,
     #[serde(default)]
-    pub(super) primary_account: Option<Id>,
+    pub(super) primary_account: Option<Opaque>,
     #[serde(default)]
     pub(super) external: Vec<External>,
     #[serde(default)]
@@ -104,8 +104,8 @@ pub(super) struct External {
 pub(super) struct HostRow {
     pub(super) id: HostId,
     #[serde(default)]
-    pub(super) ophid: Option<Id>,
-    pub(super) account: Id,
+    pub(super) ophid: Option<Opaque>,
+    pub(super) account: Opaque,
     #[serde(default)]
     pub(super) api_keys: Vec<KeyRow>,
     #[serde(default)]

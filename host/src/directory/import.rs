@@ -177,9 +177,8 @@ fn stage_document(transaction: &Transaction<'_>, document: impl Read, mode: Mode
 /// Finds out which rows of the directory leave, and counts.
 fn prepare(transaction: &Transaction<'_>, mode: Mode) -> Result<Imported, rusqlite::Error> {
     let counts = |table: &str| -> Result<Counts, rusqlite::Error> {
-        let leaving = format!(
-            "INSERT INTO leaving_{table} SELECT id FROM main.{table} WHERE ?1 OR id IN (SELECT id FROM in_{table})"
-        );
+        let leaving =
+            format!("INSERT INTO leaving_{table} SELECT id FROM main.{table} WHERE ?1 OR id IN (SELECT id FROM in_{table})");
         let left = transaction.execute(&leaving, [mode == Mode::Replace])?;
         let count = |query: String| transaction.query_row(&query, [], |row| row.get::<_, u32>(0)).map(u64::from);
         let staged = count(format!("SELECT count(*) FROM in_{table}"))?;

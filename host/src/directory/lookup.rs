@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::value::{Email, HostId, Id, StateName, ValueError};
+use super::value::{Email, HostId, Id, Opaque, StateName, ValueError};
 use super::{Account, AccountKey, ApiKey, Directory, DirectoryError, Machine, MachineKey, State, User, UserKey};
 use crate::bindings::types::Attribute;
 
@@ -31,15 +31,15 @@ pub enum LookupError {
 /// Where the key is none, or the directory gives no answer.
 pub async fn lookup(directory: &dyn Directory, key: &str) -> Result<Option<Value>, LookupError> {
     let (kind, value) = key.split_once('.').ok_or(LookupError::Key)?;
-    let id = || Id::try_from(value.to_owned()).map(|id| id.as_str().to_owned());
+    let opaque = || Opaque::try_from(value.to_owned()).map(|id| id.as_str().to_owned());
     let found = match kind {
         "email" => user(directory, UserKey::Email(Email::try_from(value.to_owned())?.as_str().to_owned())).await?,
-        "user_id" => user(directory, UserKey::Id(id()?)).await?,
-        "ophid" => machine(directory, MachineKey::Ophid(id()?)).await?,
+        "user_id" => user(directory, UserKey::Id(Id::try_from(value.to_owned())?.as_str().to_owned())).await?,
+        "ophid" => machine(directory, MachineKey::Ophid(opaque()?)).await?,
         "host_id" => machine(directory, MachineKey::Id(HostId::try_from(value.to_owned())?.as_str().to_owned())).await?,
-        "account_id" => account(directory, AccountKey::Id(id()?)).await?,
+        "account_id" => account(directory, AccountKey::Id(opaque()?)).await?,
         "csp_id" => account(directory, AccountKey::CspId(value.parse().map_err(|_| LookupError::Number)?)).await?,
-        "sfdc" => account(directory, AccountKey::Sfdc(id()?)).await?,
+        "sfdc" => account(directory, AccountKey::Sfdc(opaque()?)).await?,
         _ => return Err(LookupError::Key),
     };
     Ok(found)
@@ -102,3 +102,6 @@ fn attributes_json(attributes: &[Attribute]) -> Value {
     let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     Value::Object(attributes.iter().map(|attribute| (attribute.name.clone(), value(&attribute.value))).collect::<Map<_, _>>())
 }
+
+#[cfg(test)]
+mod tests;

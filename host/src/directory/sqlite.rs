@@ -40,27 +40,24 @@ impl SqliteDirectory {
 impl Directory for SqliteDirectory {
     async fn find_account(&self, key: &AccountKey) -> Result<Option<Account>, DirectoryError> {
         self.ask(|tx| match key {
-            AccountKey::Id(id) => account(tx, "a.id = ?1", [id]),
-            AccountKey::CspId(id) => account(tx, "a.csp_id = ?1", [id]),
-            AccountKey::Sfdc(id) => account(tx, "a.sfdc_account_id = ?1", [id]),
+            AccountKey::Id(id) => account(tx, ACCOUNT_BY_ID, [id]),
+            AccountKey::CspId(id) => account(tx, ACCOUNT_BY_CSP_ID, [id]),
+            AccountKey::Sfdc(id) => account(tx, ACCOUNT_BY_SFDC, [id]),
         })
     }
 
     async fn find_user(&self, key: &UserKey) -> Result<Option<User>, DirectoryError> {
         self.ask(|tx| match key {
-            UserKey::Id(id) => user(tx, "id = ?1", [id]),
-            UserKey::Email(email) => user(tx, "email = ?1", [normalised(email)]),
-            UserKey::External((issuer, value)) => {
-                let named = "id = (SELECT user FROM external_identities WHERE issuer = ?1 AND value = ?2)";
-                user(tx, named, [issuer, value])
-            }
+            UserKey::Id(id) => user(tx, USER_BY_ID, [id]),
+            UserKey::Email(email) => user(tx, USER_BY_EMAIL, [normalised(email)]),
+            UserKey::External((issuer, value)) => user(tx, USER_BY_EXTERNAL, [issuer, value]),
         })
     }
 
     async fn find_machine(&self, key: &MachineKey) -> Result<Option<Machine>, DirectoryError> {
         self.ask(|tx| match key {
-            MachineKey::Id(id) => machine(tx, "m.id = ?1", [id.to_ascii_lowercase()]),
-            MachineKey::Ophid(ophid) => machine(tx, "m.ophid = ?1", [ophid.clone()]),
+            MachineKey::Id(id) => machine(tx, MACHINE_BY_ID, [id.to_ascii_lowercase()]),
+            MachineKey::Ophid(ophid) => machine(tx, MACHINE_BY_OPHID, [ophid.clone()]),
         })
     }
 
@@ -94,11 +91,19 @@ impl From<rusqlite::Error> for Fault {
 }
 
 const ACCOUNTS: &str = "SELECT a.id, a.tenant, a.csp_id, a.sfdc_account_id, a.state, a.attributes FROM accounts a";
+const ACCOUNT_BY_ID: &str = "a.id = ?1";
+const ACCOUNT_BY_CSP_ID: &str = "a.csp_id = ?1";
+const ACCOUNT_BY_SFDC: &str = "a.sfdc_account_id = ?1";
 const ACCOUNTS_OF: &str = "SELECT a.id, a.tenant, a.csp_id, a.sfdc_account_id, a.state, a.attributes \
     FROM memberships m JOIN accounts a ON a.id = m.account WHERE m.user = ?1 ORDER BY m.account LIMIT ?2";
 const USERS: &str = "SELECT id, email, primary_account, state, protected, scopes, attributes FROM users";
+const USER_BY_ID: &str = "id = ?1";
+const USER_BY_EMAIL: &str = "email = ?1";
+const USER_BY_EXTERNAL: &str = "id = (SELECT user FROM external_identities WHERE issuer = ?1 AND value = ?2)";
 const MACHINES: &str = "SELECT a.id, a.tenant, a.csp_id, a.sfdc_account_id, a.state, a.attributes, \
     m.id, m.ophid, m.state, m.attributes FROM machines m JOIN accounts a ON a.id = m.account";
+const MACHINE_BY_ID: &str = "m.id = ?1";
+const MACHINE_BY_OPHID: &str = "m.ophid = ?1";
 const KEYS_OF: &str = "SELECT id, user, state FROM api_keys WHERE machine = ?1 ORDER BY id LIMIT ?2";
 
 fn account(connection: &Connection, condition: &str, key: impl Params) -> Result<Option<Account>, Fault> {
@@ -166,7 +171,9 @@ fn machine_at(connection: &Connection, row: &Row<'_>) -> Result<Machine, Fault> 
 
 fn keys_of(connection: &Connection, machine: &str) -> Result<Vec<ApiKey>, Fault> {
     let mut statement = connection.prepare_cached(KEYS_OF)?;
-    collect(statement.query(params![machine, MAX_RELATED as i64 + 1])?, |row| Ok(ApiKey { id: row.get(0)?, user: row.get(1)?, state: state(row, 2)? }))
+    collect(statement.query(params![machine, MAX_RELATED as i64 + 1])?, |row| {
+        Ok(ApiKey { id: row.get(0)?, user: row.get(1)?, state: state(row, 2)? })
+    })
 }
 
 fn collect<T>(mut rows: rusqlite::Rows<'_>, read: impl Fn(&Row<'_>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
@@ -217,4 +224,31 @@ fn each<T>(connection: &Connection, query: &str, read: impl Fn(&Row<'_>) -> Resu
         all.push(read(row)?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::params_from_iter;
+    use rusqlite::types::Null;
+
+    use super::*;
+
+    /// So 100,000 users cost what 1,000 do.
+    #[test]
+    fn every_question_is_a_search_in_an_index() {
+        let connection = crate::sqlite::in_memory().unwrap();
+        let by = [
+            (ACCOUNTS, &[ACCOUNT_BY_ID, ACCOUNT_BY_CSP_ID, ACCOUNT_BY_SFDC][..]),
+            (USERS, &[USER_BY_ID, USER_BY_EMAIL, USER_BY_EXTERNAL]),
+            (MACHINES, &[MACHINE_BY_ID, MACHINE_BY_OPHID]),
+        ];
+        let mut queries = vec![ACCOUNTS_OF.to_owned(), KEYS_OF.to_owned()];
+        queries.extend(by.iter().flat_map(|(select, by)| by.iter().map(move |by| format!("{select} WHERE {by}"))));
+        for query in queries {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+            let nulls = params_from_iter(vec![Null; statement.parameter_count()]);
+            let plan: Vec<String> = statement.query_map(nulls, |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+            assert!(plan.iter().all(|step| !step.starts_with("SCAN")), "{query}: {plan:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use standin_guest::id;
 
 use crate::bindings::directory::State;
 use crate::bindings::types::Attribute;
@@ -21,6 +22,9 @@ pub enum ValueError {
     /// Of an id.
     #[error("an id is 1 to 128 printable ASCII characters without spaces")]
     Id,
+    /// Of an id that a descriptor may carry.
+    #[error("an id of an account or a host is 1 to 128 characters of A-Z a-z 0-9 . _ : -")]
+    Opaque,
     /// Of an email address.
     #[error("not a valid email address")]
     Email,
@@ -58,44 +62,47 @@ impl Id {
     }
 }
 
-/// An email address in the form in which addresses are compared.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// An id that a descriptor may carry. The component refuses others, so that no entry could be found by them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Email(String);
+pub(super) struct Opaque(String);
 
-impl TryFrom<String> for Email {
+impl TryFrom<String> for Opaque {
     type Error = ValueError;
 
-    /// The dot-atom form of RFC 5321 §4.1.2 with a host name, in ASCII. Quoted local parts, comments and address literals are refused.
     fn try_from(text: String) -> Result<Self, ValueError> {
-        let email = normalised(&text);
-        let (local, domain) = email.split_once('@').ok_or(ValueError::Email)?;
-        // RFC 5321 §4.5.3.1: 64 octets, and 254 for what fits into a path.
-        if email.len() > 254 || local.len() > 64 || !local.split('.').all(is_atom) || !domain.split('.').all(is_label) {
-            return Err(ValueError::Email);
-        }
-        Ok(Self(email))
+        if id::is_opaque(&text) { Ok(Self(text)) } else { Err(ValueError::Opaque) }
     }
 }
 
-impl Email {
+impl Opaque {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The form in which addresses are compared.
+/// An email address in the form in which addresses are compared: the component's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Email(id::Email);
+
+impl TryFrom<String> for Email {
+    type Error = ValueError;
+
+    fn try_from(text: String) -> Result<Self, ValueError> {
+        id::Email::parse(&text).map(Self).ok_or(ValueError::Email)
+    }
+}
+
+impl Email {
+    pub(super) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The form in which addresses are compared, of a text that need not be one.
 pub(super) fn normalised(email: &str) -> String {
-    email.trim().to_ascii_lowercase()
-}
-
-fn is_atom(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
-}
-
-fn is_label(part: &str) -> bool {
-    let letters = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    letters && (1..=63).contains(&part.len()) && !part.starts_with('-') && !part.ends_with('-')
+    email.trim_matches(' ').to_ascii_lowercase()
 }
 
 /// The UUID of a host, hyphenated and lowercase.
@@ -107,9 +114,7 @@ impl TryFrom<String> for HostId {
     type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, ValueError> {
-        let uuid = uuid::Uuid::try_parse(&text).map_err(|_| ValueError::HostId)?;
-        let hyphenated = uuid.hyphenated().to_string();
-        if text.eq_ignore_ascii_case(&hyphenated) { Ok(Self(hyphenated)) } else { Err(ValueError::HostId) }
+        id::parse_uuid(&text).map(Self).ok_or(ValueError::HostId)
     }
 }
 
@@ -240,10 +245,10 @@ mod tests {
 
     #[rstest]
     #[case("alice@example.com", "alice@example.com")]
-    #[case("  Alice.O'Hara+tag@EXAMPLE.co.uk\t", "alice.o'hara+tag@example.co.uk")]
-    #[case("root@localhost", "root@localhost")]
-    fn addresses_are_normalised(#[case] text: &str, #[case] normalised: &str) {
-        assert_eq!(Email::try_from(text.to_owned()).unwrap().as_str(), normalised);
+    #[case("  Alice.O'Hara+tag@EXAMPLE.co.uk ", "alice.o'hara+tag@example.co.uk")]
+    fn addresses_are_normalised(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(Email::try_from(text.to_owned()).unwrap().as_str(), expected);
+        assert_eq!(normalised(text), expected);
     }
 
     #[rstest]
@@ -279,6 +284,15 @@ mod tests {
         assert_eq!(Id::try_from(text.to_owned()), Err(error));
         assert_eq!(Id::try_from("x".repeat(129)), Err(error));
         assert_eq!(Id::try_from("auth0|12:3".to_owned()).unwrap().as_str(), "auth0|12:3");
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("auth0|123")]
+    #[case("a b")]
+    fn ids_of_descriptors_are_narrower(#[case] text: &str) {
+        assert_eq!(Opaque::try_from(text.to_owned()), Err(ValueError::Opaque));
+        assert_eq!(Opaque::try_from("acme-eu.1:2_3".to_owned()).unwrap().as_str(), "acme-eu.1:2_3");
     }
 
     #[rstest]

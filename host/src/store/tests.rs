@@ -219,7 +219,9 @@ async fn a_race_has_one_winner(#[values(Kind::Memory, Kind::Sqlite)] kind: Kind)
         let racers: Vec<_> = (0..32u8)
             .map(|racer| {
                 let store = rig.store.clone();
-                tokio::spawn(async move { store.compare_and_swap(Space::State, b"a", expected, &[racer], NOW + 10).await.unwrap() })
+                tokio::spawn(
+                    async move { store.compare_and_swap(Space::State, b"a", expected, &[racer], NOW + 10).await.unwrap() },
+                )
             })
             .collect();
         let mut winners = Vec::new();

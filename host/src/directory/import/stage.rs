@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use crate::directory::document::{AccountRow, HostRow, List, Row, UserRow};
-use crate::directory::value::{Id, Scope};
+use crate::directory::value::{Opaque, Scope};
 
 /// The temporary tables of one import.
 pub(super) struct Stage<'a> {
@@ -37,7 +37,7 @@ impl<'a> Stage<'a> {
                 row.id.as_str(),
                 row.tenant.as_str(),
                 row.csp_id,
-                row.sfdc_account_id.as_ref().map(Id::as_str),
+                row.sfdc_account_id.as_ref().map(Opaque::as_str),
                 row.state.as_str(),
                 row.attributes.as_text()
             ],
@@ -53,7 +53,7 @@ impl<'a> Stage<'a> {
                 index,
                 id,
                 row.email.as_str(),
-                row.primary_account.as_ref().map(Id::as_str),
+                row.primary_account.as_ref().map(Opaque::as_str),
                 row.state.as_str(),
                 row.protected,
                 scopes,
@@ -73,7 +73,7 @@ impl<'a> Stage<'a> {
 
     fn host(&self, index: i64, row: &HostRow) -> rusqlite::Result<()> {
         let id = row.id.as_str();
-        let ophid = row.ophid.as_ref().map(Id::as_str);
+        let ophid = row.ophid.as_ref().map(Opaque::as_str);
         self.insert(
             "INSERT INTO in_machines VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![index, id, ophid, row.account.as_str(), row.state.as_str(), row.attributes.as_text()],
