@@ -76,7 +76,11 @@ impl TestKeys {
 #[async_trait]
 impl Keys for TestKeys {
     async fn sign(&self, typ: &str, claims: &str) -> Result<String, KeysError> {
-        if self.fails.load(Ordering::Relaxed) { Err(KeysError::NoActiveKey) } else { Ok(self.jws(typ, claims)) }
+        if self.fails.load(Ordering::Relaxed) {
+            Err(KeysError::Unavailable("the test says so".to_owned()))
+        } else {
+            Ok(self.jws(typ, claims))
+        }
     }
 
     fn jwks(&self) -> Arc<str> {
@@ -88,7 +92,7 @@ impl Keys for TestKeys {
     }
 
     fn pseudonym(&self, _domain: &str, _value: &str) -> Result<String, KeysError> {
-        Err(KeysError::NoActiveKey)
+        Err(KeysError::Unavailable("the test says so".to_owned()))
     }
 }
 

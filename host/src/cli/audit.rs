@@ -1,15 +1,18 @@
 //! `standin audit`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use standin::audit::verify::{Report, VerifyOptions, verify};
 use standin::audit::{CHECKPOINT_TYP, SealKey, accept_damage};
 use standin::clock::SystemClock;
-use standin::keys::files;
+use standin::config::Config;
+use standin::keys::files::{self, FileKeys};
 use standin::keys::jwk::KeySet;
-use standin::keys::is_signed_by;
+use standin::keys::{Keys as _, is_signed_by};
 
 use super::{BadConfig, Refused, print_json, term};
 
@@ -32,7 +35,7 @@ pub(crate) struct Verify {
     /// The log.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The configuration that wrote it; its key folder holds the seal.
+    /// The configuration that wrote it; its key folder holds the seal, and the keys unless --jwks gives them.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A JWK set with the keys that signed the checkpoints: /jwks.json of the server, kept from then.
@@ -63,10 +66,15 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
 }
 
 fn check(args: &Verify) -> anyhow::Result<()> {
-    let config = args.config.as_deref().map(standin::config::Config::read).transpose().map_err(BadConfig::from)?;
-    let seal = config.map(|config| files::hmac_key(&config.keys.dir, standin::AUDIT_SEAL)).transpose()?;
+    let config = args.config.as_deref().map(Config::read).transpose().map_err(BadConfig::from)?;
+    let folder = config.map(|config| config.keys.dir);
+    let seal = folder.as_deref().map(|folder| files::hmac_key(folder, standin::AUDIT_SEAL)).transpose()?;
     let seal = seal.map(|key| SealKey::new(*key.expose()));
-    let keys = args.jwks.as_ref().map(|path| KeySet::parse(&read(path)?).with_context(|| format!("{} is no JWK set", path.display()))).transpose()?;
+    let keys = match (&args.jwks, folder) {
+        (Some(path), _) => Some(KeySet::parse(&read(path)?).with_context(|| format!("{} is no JWK set", path.display()))?),
+        (None, Some(folder)) => Some(KeySet::parse(public_keys(&folder)?.as_bytes())?),
+        (None, None) => None,
+    };
     let signed = |jws: &str| keys.as_ref().is_some_and(|keys| is_signed_by(jws, CHECKPOINT_TYP, keys));
     let options = VerifyOptions {
         signature: keys.is_some().then_some(&signed),
@@ -75,8 +83,17 @@ fn check(args: &Verify) -> anyhow::Result<()> {
         checkpoint_every: args.checkpoint_every,
     };
     let report = verify(&args.file, &options)?;
-    if args.json { print_json(&report)? } else { print(&report) }
+    if args.json {
+        print_json(&report)?
+    } else {
+        print(&report)
+    }
     if report.ok { Ok(()) } else { Err(Refused.into()) }
+}
+
+/// Every key of the folder, also those that are retired.
+fn public_keys(folder: &Path) -> anyhow::Result<Arc<str>> {
+    Ok(FileKeys::open(folder, Duration::MAX, Arc::new(SystemClock::default()))?.jwks())
 }
 
 fn print(report: &Report) {
@@ -91,11 +108,15 @@ fn accept(args: &AcceptDamage) -> anyhow::Result<()> {
     let config = args.config.read()?;
     let seal = SealKey::new(*files::hmac_key(&config.keys.dir, standin::AUDIT_SEAL)?.expose());
     let accepted = accept_damage(&config.audit.path, &seal, &SystemClock::default())?;
-    println!("{} bytes were moved aside; the log goes on", accepted.moved);
+    match accepted.damage {
+        Some(damage) => println!("accepted: {damage}"),
+        None => println!("there was no damage to accept"),
+    }
+    println!("the log goes on after line {}; {} bytes were moved aside", accepted.seq, accepted.moved);
     Ok(())
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
