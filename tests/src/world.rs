@@ -1,0 +1,321 @@
+//! A Standin in a temporary folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use standin::clock::{SystemClock, SystemEntropy};
+use standin::config::Config;
+use standin::directory::import::{self, Mode};
+use standin::keys::files;
+use standin::server::{Server, ServerOptions};
+use standin::sqlite::Database;
+use standin::{Builder, Standin};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::idp::Idp;
+
+/// The issuer under test.
+pub const ISSUER: &str = "https://obo.example.com";
+/// A downstream of every client.
+pub const API: &str = "https://api.example.com";
+/// Another one, whose tokens `svc-ledger` may exchange no further.
+pub const LEDGER: &str = "https://ledger.example.com";
+/// The secret of every client here.
+pub const SECRET: &str = "test-secret-test-secret-test-secret-test-se";
+
+/// A folder with configuration, keys and directory, and an issuer of tokens.
+pub struct World {
+    folder: tempfile::TempDir,
+    /// The issuer of user tokens (`https://idp.example.com`) and, with another key, of callers (`https://callers.example.com`).
+    pub idp: Idp,
+    config: String,
+}
+
+impl World {
+    /// The usual world: [`config`] and [`directory`].
+    pub async fn new() -> Self {
+        Self::with(|_| {}, |_| {}).await
+    }
+
+    /// The usual world with its configuration text and its directory document changed.
+    pub async fn with(change_config: impl FnOnce(&mut String), change_directory: impl FnOnce(&mut Value)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let idp = Idp::start().await;
+        let mut text = config(&idp.jwks_uri());
+        change_config(&mut text);
+        let mut document = directory();
+        change_directory(&mut document);
+        let world = Self { folder, idp, config: text };
+        std::fs::write(world.path("standin.toml"), &world.config).expect("standin.toml");
+        let config = world.config();
+        files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy).expect("keys");
+        let database = Database::create(&config.directory).expect("a database");
+        import::import(&database, document.to_string().as_bytes(), Mode::Replace).expect("a directory");
+        world
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The checked configuration.
+    pub fn config(&self) -> Config {
+        Config::read(&self.path("standin.toml")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The configuration's text.
+    pub fn config_text(&self) -> &str {
+        &self.config
+    }
+
+    /// A builder with the configuration.
+    pub fn builder(&self) -> Builder {
+        Standin::builder().config(self.config())
+    }
+
+    /// The host with everything as configured.
+    pub async fn standin(&self) -> Standin {
+        self.builder().build().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The HTTP server in front of `standin`, on loopback.
+    pub async fn serve(&self, standin: &Standin) -> Running {
+        let config = self.config();
+        let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), options, standin.clone(), None).await.expect("a server");
+        let address = server.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.serve(async move {
+            let _ = stopped.await;
+        }));
+        Running { address, stop: Some(stop), task }
+    }
+
+    /// The lines of the audit log, whole ones only.
+    pub fn audit_lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// The audit events of one attempt.
+    pub fn audit_of(&self, correlation_id: &str) -> Vec<Value> {
+        self.audit_lines().into_iter().filter(|line| line["correlation_id"] == correlation_id).collect()
+    }
+}
+
+/// A running server; it stops when this goes.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<bool>,
+}
+
+impl Running {
+    /// A URL on it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Stops it; whether everything in flight was finished.
+    pub async fn stop(mut self) -> bool {
+        drop(self.stop.take());
+        tokio::time::timeout(Duration::from_secs(60), &mut self.task).await.expect("the server stops").expect("the server ran")
+    }
+}
+
+/// Lowercase hex SHA-256.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The usual configuration. Clients: `svc-router` (everything in acme), `svc-strict` (the same, strict), `svc-ledger` (receives
+/// tokens as [`API`]), `svc-bearer` (authenticates by caller JWT), `edge` (attested), `svc-crosser` (acme into globex),
+/// `svc-admin` (protected users), `svc-other` (tenant globex).
+pub fn config(jwks_uri: &str) -> String {
+    let secret = sha256_hex(SECRET.as_bytes());
+    format!(
+        r#"
+issuer = "{ISSUER}"
+listen = "127.0.0.1:8080"
+keys = {{ dir = "keys", algorithm = "EdDSA" }}
+directory = {{ url = "sqlite:directory.db" }}
+store = {{ url = "sqlite:store.db" }}
+audit = {{ path = "audit.jsonl", durability = "os" }}
+
+[[client]]
+id = "svc-router"
+secret_sha256 = ["{secret}"]
+tenants = ["acme"]
+subjects = ["user", "host", "envoy", "token"]
+audiences = ["{API}", "{LEDGER}"]
+scopes = ["expenses:read", "expenses:write"]
+default_scopes = ["expenses:read"]
+scope_mode = "narrow"
+max_ttl = "10m"
+is_audience = ["https://router.example.com"]
+provisional = true
+provisional_scopes = ["expenses:read"]
+
+[[client]]
+id = "svc-strict"
+secret_sha256 = ["{secret}"]
+tenants = ["acme"]
+subjects = ["user", "host", "envoy", "token"]
+audiences = ["{API}"]
+scopes = ["expenses:read", "expenses:write"]
+default_scopes = ["expenses:read"]
+scope_mode = "strict"
+
+[[client]]
+id = "svc-ledger"
+secret_sha256 = ["{secret}"]
+tenants = ["acme"]
+subjects = ["token"]
+audiences = ["{LEDGER}", "{API}"]
+scopes = ["expenses:read", "expenses:write"]
+scope_mode = "narrow"
+is_audience = ["{API}"]
+
+[[client]]
+id = "svc-bearer"
+identities = [{{ issuer = "https://callers.example.com", sub = "workload-7" }}]
+tenants = ["acme"]
+subjects = ["user", "token"]
+audiences = ["{API}"]
+scopes = ["expenses:read"]
+default_scopes = ["expenses:read"]
+
+[[client]]
+id = "edge"
+attested = true
+tenants = ["acme"]
+subjects = ["user", "token"]
+audiences = ["{API}"]
+scopes = ["expenses:read"]
+
+[[client]]
+id = "svc-crosser"
+secret_sha256 = ["{secret}"]
+tenants = ["acme"]
+cross_tenant = [["acme", "globex"]]
+subjects = ["user", "token"]
+audiences = ["{API}"]
+scopes = ["expenses:read"]
+default_scopes = ["expenses:read"]
+
+[[client]]
+id = "svc-admin"
+secret_sha256 = ["{secret}"]
+tenants = ["acme"]
+subjects = ["user"]
+audiences = ["{API}"]
+scopes = ["expenses:read"]
+protected = true
+
+[[client]]
+id = "svc-other"
+secret_sha256 = ["{secret}"]
+tenants = ["globex"]
+subjects = ["user", "host", "envoy", "token"]
+audiences = ["{API}"]
+scopes = ["expenses:read"]
+
+[[trusted_issuer]]
+name = "corp"
+issuer = "https://idp.example.com"
+jwks_uri = "{jwks_uri}"
+role = "subject"
+audiences = ["{ISSUER}"]
+algorithms = ["ES256"]
+tenants = ["acme", "globex"]
+tenant_claim = "tenant"
+
+[[trusted_issuer]]
+name = "joined"
+issuer = "https://joined.example.com"
+jwks_uri = "{jwks_uri}"
+role = "subject"
+audiences = ["{ISSUER}"]
+algorithms = ["ES256"]
+tenants = ["acme"]
+subject = "directory"
+subject_claim = "employee"
+
+[[trusted_issuer]]
+name = "owner"
+issuer = "https://owner.example.com"
+jwks_uri = "{jwks_uri}"
+role = "subject"
+audiences = ["{ISSUER}"]
+algorithms = ["ES256"]
+tenants = ["acme"]
+subject = "as-is"
+scopes = ["expenses:read"]
+
+[[trusted_issuer]]
+name = "workloads"
+issuer = "https://callers.example.com"
+jwks_uri = "{jwks_uri}"
+role = "caller"
+algorithms = ["ES256"]
+
+[[audience]]
+id = "{API}"
+flow = "local"
+scopes = ["expenses:read", "expenses:write"]
+
+[[audience]]
+id = "{LEDGER}"
+flow = "local"
+scopes = ["expenses:read"]
+max_ttl = "2m"
+tenants = ["acme"]
+"#
+    )
+}
+
+/// The usual directory.
+pub fn directory() -> Value {
+    json!({
+        "accounts": [
+            { "id": "acme-eu", "tenant": "acme", "csp_id": 1001, "sfdc_account_id": "001AcmeEU" },
+            { "id": "acme-us", "tenant": "acme", "csp_id": 1002, "sfdc_account_id": "001AcmeUS" },
+            { "id": "acme-old", "tenant": "acme", "csp_id": 1003, "sfdc_account_id": "001AcmeOld", "state": "disabled" },
+            { "id": "globex", "tenant": "globex", "csp_id": 2001, "sfdc_account_id": "001Globex" },
+        ],
+        "users": [
+            { "id": "u-alice", "email": "alice@example.com", "accounts": ["acme-eu", "acme-us"], "primary_account": "acme-eu",
+              "external": [{ "issuer": "joined", "value": "E-1" }] },
+            { "id": "u-bob", "email": "bob@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "scopes": ["expenses:read"] },
+            { "id": "u-carl", "email": "carl@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "state": "disabled" },
+            { "id": "u-dora", "email": "dora@example.com", "accounts": ["acme-old"], "primary_account": "acme-old" },
+            { "id": "u-root", "email": "root@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "protected": true },
+            { "id": "u-gina", "email": "gina@globex.example", "accounts": ["globex"], "primary_account": "globex" },
+            { "id": "u-both", "email": "both@example.com", "accounts": ["acme-eu", "globex"], "primary_account": "acme-eu" },
+        ],
+        "hosts": [
+            { "id": "0f8fad5b-d9cb-469f-a165-70867728950e", "ophid": "edge-7", "account": "acme-eu",
+              "api_keys": [{ "id": "k-1", "user": "u-bob" }] },
+            { "id": "1f8fad5b-d9cb-469f-a165-70867728950e", "ophid": "edge-off", "account": "acme-eu", "state": "disabled",
+              "api_keys": [{ "id": "k-2", "user": "u-bob" }] },
+            { "id": "2f8fad5b-d9cb-469f-a165-70867728950e", "ophid": "edge-keyless", "account": "acme-eu",
+              "api_keys": [{ "id": "k-3", "user": "u-bob", "state": "disabled" }] },
+            { "id": "3f8fad5b-d9cb-469f-a165-70867728950e", "ophid": "edge-foreign", "account": "acme-us",
+              "api_keys": [{ "id": "k-4", "user": "u-bob" }] },
+            { "id": "4f8fad5b-d9cb-469f-a165-70867728950e", "ophid": "edge-two", "account": "acme-eu",
+              "api_keys": [{ "id": "k-5", "user": "u-bob" }, { "id": "k-6", "user": "u-alice" }] },
+            { "id": "5f8fad5b-d9cb-469f-a165-70867728950e", "ophid": "edge-globex", "account": "globex",
+              "api_keys": [{ "id": "k-7", "user": "u-gina" }] },
+        ],
+    })
+}
