@@ -56,7 +56,7 @@ pub(super) enum Row {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an account")]
 pub(super) struct AccountRow {
     pub(super) id: Opaque,
     pub(super) tenant: Id,
@@ -71,7 +71,7 @@ pub(super) struct AccountRow {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a user")]
 pub(super) struct UserRow {
     pub(super) id: Id,
     pub(super) email: Email,
@@ -93,14 +93,14 @@ pub(super) struct UserRow {
 
 /// The user's name at an issuer whose tokens are joined with the directory.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an external name")]
 pub(super) struct External {
     pub(super) issuer: Id,
     pub(super) value: Id,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a host")]
 pub(super) struct HostRow {
     pub(super) id: HostId,
     #[serde(default)]
@@ -115,7 +115,7 @@ pub(super) struct HostRow {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an API key")]
 pub(super) struct KeyRow {
     pub(super) id: Id,
     pub(super) user: Id,

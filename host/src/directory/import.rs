@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Take};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -133,9 +133,13 @@ pub fn import(database: &Database, document: impl Read, mode: Mode) -> Result<Im
 
 /// The same on a connection; the temporary tables it leaves vanish with it.
 pub(super) fn import_into(connection: &mut Connection, document: impl Read, mode: Mode) -> Result<Imported, ImportError> {
+    import_bounded(connection, document, mode, MAX_DOCUMENT)
+}
+
+fn import_bounded(connection: &mut Connection, document: impl Read, mode: Mode, most: u64) -> Result<Imported, ImportError> {
     // First into temporary tables, for which the database itself stays unlocked; then all checks and all changes in one transaction.
     let staging = connection.transaction()?;
-    let mut bad = stage_document(&staging, document, mode)?;
+    let mut bad = stage_document(&staging, document.take(most + 1), mode)?;
     staging.commit()?;
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -150,9 +154,9 @@ pub(super) fn import_into(connection: &mut Connection, document: impl Read, mode
     Ok(imported)
 }
 
-fn stage_document(transaction: &Transaction<'_>, document: impl Read, mode: Mode) -> Result<BadRows, ImportError> {
+/// `document` ends one byte after the most that it may have.
+fn stage_document<R: Read>(transaction: &Transaction<'_>, mut document: Take<R>, mode: Mode) -> Result<BadRows, ImportError> {
     transaction.execute_batch(include_str!("import/schema.sql"))?;
-    let mut document = document.take(MAX_DOCUMENT + 1);
     let mut stager = Stager { stage: Stage::new(transaction), lists: BTreeSet::new(), bad: BadRows::default() };
     let read = document::read(&mut document, &mut stager);
     let Stager { lists, bad, .. } = stager;

@@ -209,7 +209,12 @@ fn a_document_that_cannot_be_read_is_an_error() {
 
 #[test]
 fn a_document_is_bounded() {
-    assert!(matches!(import(&rig().database, io::repeat(b' '), Mode::Upsert), Err(ImportError::TooLarge)));
+    let mut connection = rig().database.connect().unwrap();
+    let document = example();
+    let length = document.len() as u64;
+    let cut = import_bounded(&mut connection, document.as_bytes(), Mode::Upsert, length - 1);
+    assert!(matches!(cut, Err(ImportError::TooLarge)));
+    import_bounded(&mut connection, document.as_bytes(), Mode::Upsert, length).unwrap();
 }
 
 #[test]
