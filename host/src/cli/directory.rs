@@ -80,8 +80,7 @@ fn import(args: &Import) -> anyhow::Result<()> {
                 print_json(&serde_json::json!({ "ok": false, "bad_rows": listed, "unlisted": rows.unlisted }))?;
             } else {
                 for row in &rows.listed {
-                    let id = row.id.as_deref().unwrap_or("?");
-                    eprintln!("{} {} (id {id}): {}", term::Stream::Err.red("bad row"), row.path(), row.problem);
+                    eprintln!("{} {row}", term::Stream::Err.red("bad row"));
                 }
                 eprintln!("nothing was written: {} bad rows", rows.listed.len() as u64 + rows.unlisted);
             }

@@ -66,7 +66,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
         default_ttl: section.or("default_ttl", lifetime(max_ttl), max_ttl.min(5 * 60)),
         max_ttl,
         max_chain: section.or("max_chain", integer(1..=5), 5),
-        max_in_flight: section.or("max_in_flight", integer(1..=65_536), 256),
+        max_in_flight: section.or("max_in_flight", integer(1..=4_096), 256),
         max_token: section.or("max_token", size(KIB..=16 * KIB), 16 * KIB),
         max_depth: section.or("max_depth", integer(2..=32), 16),
         max_body: section.or("max_body", size(KIB..=MIB), 64 * KIB),
