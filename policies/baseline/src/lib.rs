@@ -1,6 +1,9 @@
 //! The default policy module. Registrations, ceilings and narrowing are the core's work and hold whatever a module says; so
 //! the rule of a platform that adds none of its own is: what the registration allows is permitted.
 
+// A native linker cannot name a component's exports.
+#![cfg(target_family = "wasm")]
+
 mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "policy-module" });
 }
