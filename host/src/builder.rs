@@ -379,7 +379,9 @@ impl Loader {
         });
         let images = self.images.as_deref();
         match config.map(|config| &config.policy.source) {
-            None | Some(PolicySource::Baseline) => Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?),
+            None | Some(PolicySource::Baseline) => {
+                Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?)
+            }
             Some(PolicySource::File(path)) => Ok(PolicyModule::load(&self.runtime, images, &read(path)?, limits)?),
         }
     }
@@ -462,7 +464,10 @@ fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCr
         std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o077 != 0
     };
     if open_to_others {
-        return Err(unreadable(io::Error::new(io::ErrorKind::PermissionDenied, "the file is open to others: mode 0600 is needed")));
+        return Err(unreadable(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the file is open to others: mode 0600 is needed",
+        )));
     }
     let secret = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
     Ok(ProviderCredential::new(&credential.client_id, Zeroizing::new(secret.trim().to_owned())))

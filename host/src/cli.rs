@@ -25,11 +25,16 @@ use standin::config::Config;
 ///
 /// Begin with `standin demo`, which shows every step on this machine, or with `standin init DIR`, which makes a folder that serves.
 #[derive(Debug, Parser)]
-#[command(name = "standin", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "standin",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Exit codes:
   0  it was done
   1  it was refused or failed; the reason is on standard error, or in the JSON on standard output
-  2  the command line or standin.toml is wrong")]
+  2  the command line or standin.toml is wrong"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

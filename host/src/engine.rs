@@ -19,8 +19,8 @@ pub use self::sandbox::{CoreTemplate, Sandbox, SandboxError, SandboxParts, Sandb
 pub(crate) use self::sandbox::{Limits, classify, guarded_store};
 pub use self::supply::Supply;
 pub(crate) use self::ticker::ticks;
-pub(crate) use self::wasi::link as link_wasi;
 pub use self::wasi::WasiRefusal;
+pub(crate) use self::wasi::link as link_wasi;
 
 /// The most linear memory any sandbox can be given.
 pub const MAX_MEMORY: usize = 1 << 30;
@@ -76,13 +76,7 @@ pub struct RuntimeOptions {
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self {
-            memory: 32 << 20,
-            cpu: Duration::from_millis(50),
-            slots: 256,
-            isolation: Isolation::Request,
-            ahead: 4,
-        }
+        Self { memory: 32 << 20, cpu: Duration::from_millis(50), slots: 256, isolation: Isolation::Request, ahead: 4 }
     }
 }
 

@@ -104,12 +104,7 @@ impl PolicyModule {
     ///
     /// # Errors
     /// Where any of that is not as it should be.
-    pub fn load(
-        runtime: &Runtime,
-        cache: Option<&ImageCache>,
-        wasm: &[u8],
-        limits: PolicyLimits,
-    ) -> Result<Self, PolicyError> {
+    pub fn load(runtime: &Runtime, cache: Option<&ImageCache>, wasm: &[u8], limits: PolicyLimits) -> Result<Self, PolicyError> {
         let in_range = (64 * 1024..=MAX_MEMORY).contains(&limits.memory);
         if !in_range || limits.deadline.is_zero() || limits.answer == 0 {
             return Err(PolicyError::Limits);
@@ -146,7 +141,6 @@ impl PolicyModule {
         let verdict = answer.map_err(|text| JudgeError::Module(answer::bounded(text)))?;
         if answer::is_well_formed(&verdict) { Ok(verdict) } else { Err(JudgeError::Invalid) }
     }
-
 }
 
 /// Where a module runs.

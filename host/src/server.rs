@@ -141,7 +141,12 @@ impl Server {
         let server = &self.options.server;
         let max_headers = usize::try_from(server.max_headers).unwrap_or(usize::MAX);
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(server.header_timeout).max_headers(max_headers).max_buf_size(64 * 1024);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(server.header_timeout)
+            .max_headers(max_headers)
+            .max_buf_size(64 * 1024);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -249,8 +249,12 @@ impl Shared {
     }
 
     async fn record(&self, evidence: &Evidence, correlation_id: &str, code: &str) {
-        let mut audit =
-            AuditCtx { log: Arc::clone(&self.audit), timeout: self.limits.audit, correlation_id: correlation_id.to_owned(), written: 0 };
+        let mut audit = AuditCtx {
+            log: Arc::clone(&self.audit),
+            timeout: self.limits.audit,
+            correlation_id: correlation_id.to_owned(),
+            written: 0,
+        };
         let written = match record::host_failure(correlation_id, evidence, code) {
             Ok(event) => audit.append(event).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -321,7 +325,8 @@ impl Call {
         let Some(sandbox) = &mut self.sandbox else {
             return Err(failure(&self.correlation_id, RuntimeError::Trapped.into()));
         };
-        let result = tokio::time::timeout(inner.shared.limits.request, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
+        let result =
+            tokio::time::timeout(inner.shared.limits.request, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
         match result {
             Ok(answer) => Ok(answer),
             Err(error) => {

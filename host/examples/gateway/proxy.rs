@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -59,7 +61,12 @@ impl FromStr for Route {
         let mut parts = rest.split(',').map(str::to_owned);
         let upstream = parts.next().filter(|upstream| !upstream.is_empty()).context("the route has no upstream")?;
         let audience = parts.next().filter(|audience| !audience.is_empty()).context("the route has no audience")?;
-        Ok(Self { prefix: prefix.to_owned(), upstream: upstream.trim_end_matches('/').to_owned(), audience, scopes: parts.collect() })
+        Ok(Self {
+            prefix: prefix.to_owned(),
+            upstream: upstream.trim_end_matches('/').to_owned(),
+            audience,
+            scopes: parts.collect(),
+        })
     }
 }
 
@@ -84,7 +91,8 @@ impl Gateway {
     /// # Errors
     /// Where no HTTP client can be made.
     pub(crate) fn new(standin: Standin, client: String, routes: Vec<Route>) -> anyhow::Result<Arc<Self>> {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(UPSTREAM_TIME).build()?;
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(UPSTREAM_TIME).build()?;
         Ok(Arc::new(Self { standin, client, routes, http }))
     }
 

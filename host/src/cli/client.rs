@@ -119,9 +119,11 @@ fn add(document: &mut DocumentMut, args: &Add, digest: &str) -> anyhow::Result<(
 
 fn rotate(document: &mut DocumentMut, id: &str, digest: &str) -> anyhow::Result<()> {
     let clients = document.get_mut("client").and_then(Item::as_array_of_tables_mut);
-    let client = clients.and_then(|clients| clients.iter_mut().find(|client| client.get("id").and_then(Item::as_str) == Some(id)));
+    let client =
+        clients.and_then(|clients| clients.iter_mut().find(|client| client.get("id").and_then(Item::as_str) == Some(id)));
     let client = client.with_context(|| format!("there is no client {id}"))?;
-    let live = client.get("secret_sha256").and_then(Item::as_array).and_then(|digests| digests.iter().last()).and_then(Value::as_str);
+    let live =
+        client.get("secret_sha256").and_then(Item::as_array).and_then(|digests| digests.iter().last()).and_then(Value::as_str);
     let digests: Array = live.map(str::to_owned).into_iter().chain([digest.to_owned()]).collect();
     client.insert("secret_sha256", value(digests));
     Ok(())

@@ -49,9 +49,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut failed = 0;
     for step in steps::ALL {
         let start = started();
-        let outcome = tokio::time::timeout(STEP, steps::run(step, &world)).await.unwrap_or_else(|_elapsed| {
-            Err(Unexpected { why: "the step took too long".into(), shown: Shown::default() })
-        });
+        let outcome = tokio::time::timeout(STEP, steps::run(step, &world))
+            .await
+            .unwrap_or_else(|_elapsed| Err(Unexpected { why: "the step took too long".into(), shown: Shown::default() }));
         failed += usize::from(outcome.is_err());
         print(&args, step, &outcome, start.elapsed());
     }

@@ -62,7 +62,8 @@ fn import(args: &Import) -> anyhow::Result<()> {
         Ok(imported) => {
             let lists = [("accounts", imported.accounts), ("users", imported.users), ("hosts", imported.hosts)];
             if args.json {
-                let lists: serde_json::Map<_, _> = lists.into_iter().map(|(name, counts)| (name.to_owned(), json(counts))).collect();
+                let lists: serde_json::Map<_, _> =
+                    lists.into_iter().map(|(name, counts)| (name.to_owned(), json(counts))).collect();
                 return print_json(&serde_json::json!({ "ok": true, "imported": lists }));
             }
             for (name, Counts { inserted, updated, deleted }) in lists {

@@ -27,7 +27,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             "failure": { "code": failure.code, "error": failure.oauth_error, "status": failure.status, "message": failure.message },
         }),
     };
-    if args.json { print_json(&page)? } else { print_page(&page) }
+    if args.json {
+        print_json(&page)?
+    } else {
+        print_page(&page)
+    }
     if page.get("outcome").and_then(Value::as_str) == Some("permit") { Ok(()) } else { Err(Refused.into()) }
 }
 

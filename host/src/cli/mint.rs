@@ -7,7 +7,9 @@ use super::{Refused, print_json, term};
 
 /// Mints one token through the embedding API. The token goes to standard output, everything else to standard error.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  STANDIN_CLIENT_SECRET=… standin mint --client svc-router --user alice@example.com --scope expenses:read")]
+#[command(
+    after_help = "Example:\n  STANDIN_CLIENT_SECRET=… standin mint --client svc-router --user alice@example.com --scope expenses:read"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     request: RequestArgs,
@@ -37,7 +39,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Ok(minted) => {
             println!("{}", minted.token);
             let stream = term::Stream::Err;
-            eprintln!("{} scope \"{}\", {} s, correlation id {}", stream.green("minted"), minted.scope.join(" "), minted.expires_in, minted.correlation_id);
+            eprintln!(
+                "{} scope \"{}\", {} s, correlation id {}",
+                stream.green("minted"),
+                minted.scope.join(" "),
+                minted.expires_in,
+                minted.correlation_id
+            );
             Ok(())
         }
         Err(failure) => {
@@ -48,7 +56,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 }))?;
             } else {
                 let stream = term::Stream::Err;
-                eprintln!("{} {} ({}), correlation id {}", stream.red("refused"), failure.message, failure.code, failure.correlation_id);
+                eprintln!(
+                    "{} {} ({}), correlation id {}",
+                    stream.red("refused"),
+                    failure.message,
+                    failure.code,
+                    failure.correlation_id
+                );
             }
             Err(Refused.into())
         }

@@ -35,11 +35,7 @@ struct Inner<T: 'static> {
 
 impl<T: Sandboxed> Supply<T> {
     /// A supply of instances of `template`; `state` makes a state whose request parts are empty.
-    pub fn new(
-        runtime: &Runtime,
-        template: CoreTemplate<T>,
-        state: impl Fn() -> T + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(runtime: &Runtime, template: CoreTemplate<T>, state: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let options = runtime.options();
         let capacity = match options.isolation {
             Isolation::Request => options.ahead,

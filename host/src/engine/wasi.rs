@@ -148,7 +148,6 @@ struct NoUdp<'a>(WasiSocketsCtxView<'a>);
 
 struct Io<'a>(&'a mut ResourceTable);
 
-
 /// Links all of `wasi:{cli,clocks,random,io,filesystem,sockets}`.
 ///
 /// Of the functions that `wasmtime-wasi` itself implements here, none waits: those that would need a descriptor or a socket
@@ -349,12 +348,7 @@ impl streams::HostOutputStream for Io<'_> {
         Ok(())
     }
 
-    fn splice(
-        &mut self,
-        _stream: Resource<DynOutputStream>,
-        _source: Resource<DynInputStream>,
-        _len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, _stream: Resource<DynOutputStream>, _source: Resource<DynInputStream>, _len: u64) -> StreamResult<u64> {
         Err(StreamError::Closed)
     }
 

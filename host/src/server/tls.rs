@@ -37,7 +37,9 @@ pub enum TlsError {
 /// An acceptor for this certificate and key.
 pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
     let chain = read(&tls.certificate)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain).collect::<Result<_, _>>().map_err(|_| TlsError::Malformed(tls.certificate.clone()))?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain)
+        .collect::<Result<_, _>>()
+        .map_err(|_| TlsError::Malformed(tls.certificate.clone()))?;
     if chain.is_empty() {
         return Err(TlsError::Malformed(tls.certificate.clone()));
     }

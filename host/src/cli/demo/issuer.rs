@@ -59,7 +59,8 @@ impl Drop for Issuer {
 
 /// RFC 7518 §6.2.1: the coordinates of the uncompressed point.
 fn jwks(key: &EcdsaKeyPair) -> anyhow::Result<String> {
-    let point: aws_lc_rs::encoding::EcPublicKeyUncompressedBin<'_> = key.public_key().as_be_bytes().map_err(|_| anyhow!("cannot encode the key"))?;
+    let point: aws_lc_rs::encoding::EcPublicKeyUncompressedBin<'_> =
+        key.public_key().as_be_bytes().map_err(|_| anyhow!("cannot encode the key"))?;
     let (x, y) = point.as_ref().get(1..).and_then(|point| point.split_at_checked(32)).context("the key is not on P-256")?;
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
     Ok(json!({ "keys": [{ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": KID, "x": x, "y": y }] }).to_string())

@@ -7,8 +7,8 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
-use standin::audit::verify::{VerifyOptions, verify};
 use standin::audit::SealKey;
+use standin::audit::verify::{VerifyOptions, verify};
 use standin::config::Config;
 use standin::keys::files;
 use standin::types::{ClientSecret, Credential, Descriptor, IdType, Request, Subject};
@@ -71,11 +71,15 @@ pub(super) async fn run(step: &str, world: &World) -> Step {
         "mint-host-id" => host(world, "host_id.0f8fad5b-d9cb-469f-a165-70867728950e").await,
         "mint-envoy-known" => {
             let asked = json!({ "id_type": "envoy", "id": "email.bob@example.com", "sfdc_account_id": SFDC });
-            obo_mint(world, &asked).await?.minted("user:acme:u-bob", &[("obo_type", json!("envoy")), ("sfdc_account_id", json!(SFDC))])
+            obo_mint(world, &asked)
+                .await?
+                .minted("user:acme:u-bob", &[("obo_type", json!("envoy")), ("sfdc_account_id", json!(SFDC))])
         }
         "mint-envoy-provisional" => {
             let asked = json!({ "id_type": "envoy", "id": "email.new@example.com", "sfdc_account_id": SFDC, "scope": "expenses:read expenses:write" });
-            obo_mint(world, &asked).await?.minted("provisional:acme:", &[("provisional", json!(true)), ("scope", json!("expenses:read"))])
+            obo_mint(world, &asked)
+                .await?
+                .minted("provisional:acme:", &[("provisional", json!(true)), ("scope", json!("expenses:read"))])
         }
         "mint-envoy-unknown-account-refused" => {
             let asked = json!({ "id_type": "envoy", "id": "email.bob@example.com", "sfdc_account_id": "001A00000Nowhere" });
@@ -83,7 +87,9 @@ pub(super) async fn run(step: &str, world: &World) -> Step {
         }
         "exchange" => {
             let token = world.user_token(&json!({}))?;
-            exchange(world, &world.router, &token, API, "expenses:read expenses:write").await?.minted("ext:corp:alice", &[("tenant", json!("acme"))])
+            exchange(world, &world.router, &token, API, "expenses:read expenses:write")
+                .await?
+                .minted("ext:corp:alice", &[("tenant", json!("acme"))])
         }
         "exchange-narrowed" => {
             let token = world.user_token(&json!({ "scope": "expenses:read" }))?;
@@ -134,7 +140,10 @@ impl Answer {
         let said = self.answer.get("access_token").and_then(Value::as_str).and_then(decoded);
         let shown = Shown { asked: self.asked, answer: self.answer, claims: said.clone(), notes: Vec::new() };
         let Some(said) = said else { return Err(Unexpected { why: "no token came back".into(), shown }) };
-        let named = said.get("sub").and_then(Value::as_str).is_some_and(|said| said == sub || (sub.ends_with(':') && said.starts_with(sub)));
+        let named = said
+            .get("sub")
+            .and_then(Value::as_str)
+            .is_some_and(|said| said == sub || (sub.ends_with(':') && said.starts_with(sub)));
         for (name, value) in claims {
             if said.get(name) != Some(value) {
                 return Err(Unexpected { why: format!("the claim {name} is not {value}"), shown });
@@ -177,7 +186,8 @@ async fn obo_mint(world: &World, body: &Value) -> Result<Answer, Unexpected> {
 
 async fn obo_mint_as(world: &World, client: &DemoClient, body: &Value) -> Result<Answer, Unexpected> {
     let url = format!("{}/v2/session/svc/obo_mint", world.url());
-    let sent = world.http.post(url).basic_auth(client.id, Some(client.secret.as_str())).json(body).send().await.map_err(broken)?;
+    let sent =
+        world.http.post(url).basic_auth(client.id, Some(client.secret.as_str())).json(body).send().await.map_err(broken)?;
     Ok(Answer { asked: body.clone(), answer: sent.json().await.map_err(broken)? })
 }
 
@@ -197,7 +207,9 @@ async fn exchange(world: &World, client: &DemoClient, token: &str, audience: &st
 }
 
 fn form_encoded(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 async fn host(world: &World, id: &str) -> Step {
@@ -241,7 +253,11 @@ async fn three_steps(world: &World, mut shown: Shown) -> Step {
     let grant = permit.grant().await.map_err(failed)?;
     let minted = permit.mint().await.map_err(failed)?;
     let reasons: Vec<String> = grant.reasons.iter().map(|reason| format!("{}: {}", reason.rule, reason.text)).collect();
-    shown.notes.push(format!("embedding API: resolve-target {} -> evaluate-policy permit ({}) -> mint", subject.id, reasons.join("; ")));
+    shown.notes.push(format!(
+        "embedding API: resolve-target {} -> evaluate-policy permit ({}) -> mint",
+        subject.id,
+        reasons.join("; ")
+    ));
     let sub = decoded(&minted.token).and_then(|claims| claims.get("sub").cloned());
     expect(sub == Some(json!("user:acme:u-bob")), "the embedding API minted for another subject", shown)
 }
@@ -257,7 +273,9 @@ async fn two_hops(world: &World) -> Step {
     let act = json!({ "iss": ISSUER, "sub": "client:svc-ledger", "act": { "iss": ISSUER, "sub": "client:svc-router" } });
     let second = exchange(world, &world.ledger, &token, LEDGER, "expenses:read").await?;
     let mut shown = second.minted("ext:corp:alice", &[("act", act), ("aud", json!(LEDGER))])?;
-    shown.notes.push(format!("in other hands the first token is refused: {}", stolen.answer.get("code").cloned().unwrap_or_default()));
+    shown
+        .notes
+        .push(format!("in other hands the first token is refused: {}", stolen.answer.get("code").cloned().unwrap_or_default()));
     Ok(shown)
 }
 
@@ -294,7 +312,8 @@ async fn gateway(world: &World) -> Step {
         claims: claims.clone(),
         notes: vec!["the inbound token was never forwarded; an expired one never reached the upstream".into()],
     };
-    let addressed = claims.is_some_and(|claims| claims.get("aud") == Some(&json!(API)) && claims.get("scope") == Some(&json!("expenses:read")));
+    let addressed = claims
+        .is_some_and(|claims| claims.get("aud") == Some(&json!(API)) && claims.get("scope") == Some(&json!("expenses:read")));
     let kept_out = refused.0 == 403 && refused.1.get("code") == Some(&json!("subject.expired"));
     expect(swapped && addressed && kept_out, "the gateway did not swap the token or let an expired one through", shown)
 }
