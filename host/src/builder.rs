@@ -104,6 +104,9 @@ struct Parts {
     judge: Option<Arc<dyn Judge>>,
 }
 
+/// Where events go, and the file log if it is one.
+type OpenedLog = (Arc<dyn Audit>, Option<Arc<AuditLog>>);
+
 /// Builds a [`Standin`].
 #[derive(Clone)]
 pub struct Builder {
@@ -293,7 +296,7 @@ impl Builder {
         &self,
         keys: &Arc<dyn Keys>,
         file_keys: Option<&FileKeys>,
-    ) -> Result<(Arc<dyn Audit>, Option<Arc<AuditLog>>), BuildError> {
+    ) -> Result<OpenedLog, BuildError> {
         if let Some(audit) = &self.parts.audit {
             return Ok((Arc::clone(audit), None));
         }

@@ -142,6 +142,11 @@ impl Standin {
         answer.unwrap_or_else(|failure| error_response(&failure))
     }
 
+    /// Where the time comes from.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.shared.clock)
+    }
+
     /// Puts another snapshot in place, whole. Requests in flight end on the one they began with.
     pub fn replace(&self, snapshot: Snapshot) {
         self.inner.shared.snapshot.store(Arc::new(snapshot));

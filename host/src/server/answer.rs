@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::ServerOptions;
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
+use crate::clock::Clock;
 use crate::standin::{Standin, error_response, failure};
 use standin_guest::error::{Error, RequestError, RuntimeError};
 
@@ -30,11 +31,13 @@ pub(super) struct Answerer {
     max_body: usize,
     body_timeout: Duration,
     working: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Answerer {
     pub(super) fn new(standin: Standin, metrics: Option<PrometheusHandle>, tls: bool, options: &ServerOptions) -> Self {
         Self {
+            clock: standin.clock(),
             standin,
             metrics,
             scheme: if tls { "https" } else { "http" },
@@ -65,12 +68,15 @@ impl Answerer {
         };
         let this = Arc::clone(&self);
         let correlation_id = request.correlation_id.clone();
+        let began = self.clock.monotonic();
         // In a task of its own: a client that hangs up does not cut an attempt off before it is recorded.
         let answered = tokio::spawn(async move {
             let _working = working;
             this.standin.handle(request).await
         });
-        match answered.await {
+        let answered = answered.await;
+        metrics::histogram!("standin_http_request_seconds").record(self.clock.monotonic().saturating_sub(began).as_secs_f64());
+        match answered {
             Ok(answer) => respond(answer),
             Err(error) => {
                 tracing::error!(%correlation_id, %error, "request task");
