@@ -84,7 +84,7 @@ impl Default for RuntimeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Memory, time or slots of zero, or more than there can be.
-    #[error("the runtime's limits are out of range: memory of 64 KiB to 1 GiB, some cpu, 1 to 4096 slots")]
+    #[error("the runtime's limits are out of range: memory of 64 KiB to 1 GiB, some cpu, 1 to 4096 slots, at most as many ahead")]
     Limits,
     /// wasmtime refuses the configuration.
     #[error("the engine cannot be made: {0:#}")]
@@ -119,7 +119,8 @@ impl Runtime {
     pub fn new(options: RuntimeOptions) -> Result<Self, EngineError> {
         let in_range = (64 * 1024..=MAX_MEMORY).contains(&options.memory)
             && !options.cpu.is_zero()
-            && (1..=MAX_SLOTS).contains(&options.slots);
+            && (1..=MAX_SLOTS).contains(&options.slots)
+            && options.ahead <= MAX_SLOTS;
         if !in_range {
             return Err(EngineError::Limits);
         }

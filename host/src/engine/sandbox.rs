@@ -147,6 +147,22 @@ pub(crate) fn guarded_store<T: Sandboxed>(engine: &Engine, state: T, handed_over
     store
 }
 
+/// A store whose memory and computing time are bounded; time in host calls does not count.
+fn timed_store<T: Sandboxed>(engine: &Engine, state: T) -> Store<T> {
+    let mut store = guarded_store(engine, state, HANDED_OVER);
+    store.call_hook(|mut store, hook| {
+        store.data_mut().parts().guard.crossing(hook);
+        Ok(())
+    });
+    // The epoch runs on during host calls, so its deadline only asks how much the component has really computed.
+    store.epoch_deadline_callback(|mut store| {
+        let left = store.data_mut().parts().guard.left();
+        if left.is_zero() { Err(Overdue.into()) } else { Ok(UpdateDeadline::Continue(ticks(left))) }
+    });
+    renew(&mut store);
+    store
+}
+
 /// The component, checked and ready to be instantiated.
 pub struct CoreTemplate<T: 'static> {
     pre: StandinPre<T>,
@@ -180,17 +196,7 @@ impl<T: Sandboxed> CoreTemplate<T> {
     /// # Errors
     /// Where no slot is free, or the component exceeds its limits or traps as it starts.
     pub async fn instantiate(&self, state: T) -> Result<Sandbox<T>, SandboxError> {
-        let mut store = guarded_store(self.pre.engine(), state, HANDED_OVER);
-        store.call_hook(|mut store, hook| {
-            store.data_mut().parts().guard.crossing(hook);
-            Ok(())
-        });
-        // The epoch runs on during host calls, so its deadline only asks how much the component has really computed.
-        store.epoch_deadline_callback(|mut store| {
-            let left = store.data_mut().parts().guard.left();
-            if left.is_zero() { Err(Overdue.into()) } else { Ok(UpdateDeadline::Continue(ticks(left))) }
-        });
-        renew(&mut store);
+        let mut store = timed_store(self.pre.engine(), state);
         let standin = self.pre.instantiate_async(&mut store).await.map_err(|error| classify(&error))?;
         Ok(Sandbox { store, standin, served: 0, sound: true })
     }
@@ -280,3 +286,6 @@ impl<T: Sandboxed> Sandbox<T> {
         self.leave(result)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ impl<T: Sandboxed> Inner<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

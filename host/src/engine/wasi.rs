@@ -393,3 +393,6 @@ impl streams::HostInputStream for Io<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
