@@ -26,9 +26,8 @@ pub fn verify(token: &str, jwks: &Value, options: VerificationOptions) -> Result
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)).map_err(|error| error.to_string());
     let options = Some(options);
     let verified = match text("alg") {
-        "EdDSA" => {
-            Ed25519PublicKey::from_bytes(&bytes("x")?).and_then(|key| key.verify_token::<NoCustomClaims>(token, options).map(drop))
-        }
+        "EdDSA" => Ed25519PublicKey::from_bytes(&bytes("x")?)
+            .and_then(|key| key.verify_token::<NoCustomClaims>(token, options).map(drop)),
         "ES256" => {
             let point = [vec![4], bytes("x")?, bytes("y")?].concat();
             ES256PublicKey::from_bytes(&point).and_then(|key| key.verify_token::<NoCustomClaims>(token, options).map(drop))

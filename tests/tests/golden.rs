@@ -70,7 +70,11 @@ impl Golden {
         }
         // What a provisional subject's address or an earlier token's `jti` became depends on keys and on what was minted before.
         let secrets = [claims["sub"].clone(), claims["lineage"].get(1).cloned().unwrap_or_default()];
-        for secret in secrets.iter().filter_map(Value::as_str).filter(|text| !text.starts_with("user:") && !text.starts_with("host:") && !text.starts_with("ext:")) {
+        for secret in secrets
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|text| !text.starts_with("user:") && !text.starts_with("host:") && !text.starts_with("ext:"))
+        {
             for value in [&mut claims, &mut event, &mut answer] {
                 *value = serde_json::from_str(&value.to_string().replace(secret, "[keyed]")).unwrap();
             }
@@ -126,7 +130,11 @@ async fn tokens_of_every_kind_of_subject() {
 async fn a_token_after_two_hops() {
     let golden = Golden::new("EdDSA").await;
     let first = golden.mint("first-hop", request("svc-router", token(subject_token(&golden.world.idp)))).await;
-    let again = Request { audience: vec![standin_tests::world::LEDGER.into()], scope: vec!["expenses:read".into()], ..request("svc-ledger", token(first.token)) };
+    let again = Request {
+        audience: vec![standin_tests::world::LEDGER.into()],
+        scope: vec!["expenses:read".into()],
+        ..request("svc-ledger", token(first.token))
+    };
     let second = golden.mint("two-hops", again).await;
     insta::assert_json_snapshot!("two-hops", golden.picture("two-hops", &second));
 }
@@ -135,13 +143,19 @@ async fn a_token_after_two_hops() {
 async fn the_events_of_refusals() {
     let golden = Golden::new("EdDSA").await;
     let mut wrong = request("svc-router", user("alice@example.com"));
-    wrong.caller = standin::types::Credential::ClientSecret(standin::types::ClientSecret { client_id: "svc-router".into(), secret: "wrong".into() });
+    wrong.caller = standin::types::Credential::ClientSecret(standin::types::ClientSecret {
+        client_id: "svc-router".into(),
+        secret: "wrong".into(),
+    });
     let rows = [
         ("refused-caller", wrong),
         ("refused-ambiguous", request("svc-router", user("alice@example.com"))),
         ("refused-unknown", request("svc-router", user("nobody@example.com"))),
         ("refused-scope", Request { scope: vec!["admin".into()], ..request("svc-strict", user("bob@example.com")) }),
-        ("refused-expired", request("svc-router", token(golden.world.idp.token(json!({ "iat": NOW - 900, "exp": NOW - 300, "jti": "old" }))))),
+        (
+            "refused-expired",
+            request("svc-router", token(golden.world.idp.token(json!({ "iat": NOW - 900, "exp": NOW - 300, "jti": "old" })))),
+        ),
     ];
     for (name, request) in rows {
         let failure = golden.standin.mint_on_behalf(Request { correlation_id: name.to_owned(), ..request }).await.unwrap_err();

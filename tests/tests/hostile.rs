@@ -77,7 +77,11 @@ async fn no_signature_for_claims_that_were_not_approved() {
         ("more scope", claims(json!({ "scope": "expenses:read expenses:write" })), "scope exceeds the approval"),
         ("a scope list", claims(json!({ "scope": ["expenses:read"] })), "scope exceeds the approval"),
         ("another audience", claims(json!({ "aud": "https://ledger.example.com" })), "aud exceeds the approval"),
-        ("one more audience", claims(json!({ "aud": ["https://api.example.com", "https://ledger.example.com"] })), "aud exceeds the approval"),
+        (
+            "one more audience",
+            claims(json!({ "aud": ["https://api.example.com", "https://ledger.example.com"] })),
+            "aud exceeds the approval",
+        ),
         ("no audience", claims(json!({ "aud": [] })), "aud exceeds the approval"),
         ("a longer life", claims(json!({ "exp": now() + 900 })), "exp exceeds the approval"),
         ("an endless life", claims(json!({ "exp": null })), "exp exceeds the approval"),
@@ -86,7 +90,11 @@ async fn no_signature_for_claims_that_were_not_approved() {
         ("a later begin", claims(json!({ "nbf": now() + 3600 })), "nbf is not now"),
         ("no jti", claims(json!({ "jti": null })), "jti is too short or malformed"),
         ("a guessable jti", claims(json!({ "jti": "1" })), "jti is too short or malformed"),
-        ("another actor", act(json!({ "iss": "https://obo.example.com", "sub": "client:svc-admin" })), "act is not the approved chain"),
+        (
+            "another actor",
+            act(json!({ "iss": "https://obo.example.com", "sub": "client:svc-admin" })),
+            "act is not the approved chain",
+        ),
         ("no actor", act(Value::Null), "act is not the approved chain"),
         (
             "a longer chain",
@@ -99,20 +107,44 @@ async fn no_signature_for_claims_that_were_not_approved() {
         ("an account of another tenant", claims(json!({ "account_id": "globex" })), "the account is not one of the subject's"),
         ("an account's names mixed", claims(json!({ "csp_id": 1002 })), "the account is not one of the subject's"),
         ("another kind", claims(json!({ "obo_type": "host" })), "obo_type is not the approved kind"),
-        ("a machine", claims(json!({ "host": { "id": "0f8fad5b-d9cb-469f-a165-70867728950e" } })), "host is not the approved machine"),
+        (
+            "a machine",
+            claims(json!({ "host": { "id": "0f8fad5b-d9cb-469f-a165-70867728950e" } })),
+            "host is not the approved machine",
+        ),
         ("a provisional mark", claims(json!({ "provisional": true })), "provisional does not fit the subject"),
         ("an extra claim", claims(json!({ "role": "admin" })), "the claims have an unknown member"),
         ("a claim twice", json!({ "append": ",\"sub\":\"user:acme:u-root\"}" }), "the claims are not a strict json object"),
-        ("a claim twice, escaped", json!({ "append": ",\"s\\u0075b\":\"user:acme:u-root\"}" }), "the claims are not a strict json object"),
-        ("text behind the claims", json!({ "append": "} {\"sub\":\"user:acme:u-root\"}" }), "the claims are not a strict json object"),
+        (
+            "a claim twice, escaped",
+            json!({ "append": ",\"s\\u0075b\":\"user:acme:u-root\"}" }),
+            "the claims are not a strict json object",
+        ),
+        (
+            "text behind the claims",
+            json!({ "append": "} {\"sub\":\"user:acme:u-root\"}" }),
+            "the claims are not a strict json object",
+        ),
         ("a transaction token", json!({ "purpose": "transaction-token" }), "the approval is not for this purpose"),
         ("an id-jag", json!({ "purpose": "id-jag" }), "the approval is not for this purpose"),
         ("an introspection answer", json!({ "purpose": "introspection" }), "the approval is not for this purpose"),
-        ("an event on two lines", json!({ "event": "{}\n{\"outcome\":\"permit\"}" }), "the component's event is not a json object within the limits"),
+        (
+            "an event on two lines",
+            json!({ "event": "{}\n{\"outcome\":\"permit\"}" }),
+            "the component's event is not a json object within the limits",
+        ),
         ("two events", json!({ "event": "{},{}" }), "the component's event is not a json object within the limits"),
         ("no event", json!({ "event": "" }), "the component's event is not a json object within the limits"),
-        ("a long event", json!({ "event": format!("{{\"a\":\"{}\"}}", "x".repeat(20_000)) }), "the component's event is not a json object within the limits"),
-        ("a deep event", json!({ "event": format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200)) }), "the component's event is not a json object within the limits"),
+        (
+            "a long event",
+            json!({ "event": format!("{{\"a\":\"{}\"}}", "x".repeat(20_000)) }),
+            "the component's event is not a json object within the limits",
+        ),
+        (
+            "a deep event",
+            json!({ "event": format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200)) }),
+            "the component's event is not a json object within the limits",
+        ),
     ];
     for (what, orders, why) in rows {
         let (failure, event) = refused(&world, &standin, order("mint", &orders)).await;
@@ -134,53 +166,191 @@ async fn no_approval_for_what_was_not_proven() {
         seen(json!([["authenticate"], ["subject-token", token]]), json!({ "subject": subject, "kind": "external" }))
     };
     let idp = &world.idp;
-    let stranger = idp.sign_as_stranger(&json!({ "alg": "ES256", "typ": "JWT", "kid": standin_tests::idp::KID }), &Idp::claims(json!({})));
+    let stranger =
+        idp.sign_as_stranger(&json!({ "alg": "ES256", "typ": "JWT", "kid": standin_tests::idp::KID }), &Idp::claims(json!({})));
     let unproven = "no evidence names the subject";
     let rows = [
         ("a made-up user", question(json!({ "subject": "user:acme:u-nobody" })), unproven),
         ("a user nobody asked for", question(json!({ "subject": "user:acme:u-bob" })), unproven),
-        ("a user of another tenant", seen(json!([["authenticate"], ["user", "gina@globex.example"]]), json!({ "subject": "user:acme:u-gina" })), "the user has no active account in the tenant"),
-        ("another tenant", seen(json!([["authenticate"], ["user", "gina@globex.example"]]), json!({ "subject": "user:globex:u-gina", "tenant": "globex" })), "the tenant is not the caller's"),
-        ("a disabled user", seen(json!([["authenticate"], ["user", "carl@example.com"]]), json!({ "subject": "user:acme:u-carl" })), "the user is not active"),
-        ("a user of a disabled account", seen(json!([["authenticate"], ["user", "dora@example.com"]]), json!({ "subject": "user:acme:u-dora" })), "the user has no active account in the tenant"),
-        ("a protected user", seen(json!([["authenticate"], ["user", "root@example.com"]]), json!({ "subject": "user:acme:u-root" })), "the user is protected"),
-        ("a kind it may not name", seen(json!([["secret", "svc-admin", standin_tests::world::SECRET], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-admin", "kind": "envoy" })), "the caller may not name subjects of this kind"),
-        ("a machine without its user", seen(json!([["authenticate"], ["machine", "edge-7"]]), json!({ "kind": "host", "subject": "host:acme:0f8fad5b-d9cb-469f-a165-70867728950e" })), "the host has no active key of an active user of its account"),
-        ("a disabled machine", seen(json!([["authenticate"], ["machine", "edge-off"], ["user", "bob@example.com"]]), json!({ "kind": "host", "subject": "host:acme:1f8fad5b-d9cb-469f-a165-70867728950e" })), "the host is not active"),
+        (
+            "a user of another tenant",
+            seen(json!([["authenticate"], ["user", "gina@globex.example"]]), json!({ "subject": "user:acme:u-gina" })),
+            "the user has no active account in the tenant",
+        ),
+        (
+            "another tenant",
+            seen(
+                json!([["authenticate"], ["user", "gina@globex.example"]]),
+                json!({ "subject": "user:globex:u-gina", "tenant": "globex" }),
+            ),
+            "the tenant is not the caller's",
+        ),
+        (
+            "a disabled user",
+            seen(json!([["authenticate"], ["user", "carl@example.com"]]), json!({ "subject": "user:acme:u-carl" })),
+            "the user is not active",
+        ),
+        (
+            "a user of a disabled account",
+            seen(json!([["authenticate"], ["user", "dora@example.com"]]), json!({ "subject": "user:acme:u-dora" })),
+            "the user has no active account in the tenant",
+        ),
+        (
+            "a protected user",
+            seen(json!([["authenticate"], ["user", "root@example.com"]]), json!({ "subject": "user:acme:u-root" })),
+            "the user is protected",
+        ),
+        (
+            "a kind it may not name",
+            seen(
+                json!([["secret", "svc-admin", standin_tests::world::SECRET], ["user", "alice@example.com"]]),
+                json!({ "caller": "client:svc-admin", "kind": "envoy" }),
+            ),
+            "the caller may not name subjects of this kind",
+        ),
+        (
+            "a machine without its user",
+            seen(
+                json!([["authenticate"], ["machine", "edge-7"]]),
+                json!({ "kind": "host", "subject": "host:acme:0f8fad5b-d9cb-469f-a165-70867728950e" }),
+            ),
+            "the host has no active key of an active user of its account",
+        ),
+        (
+            "a disabled machine",
+            seen(
+                json!([["authenticate"], ["machine", "edge-off"], ["user", "bob@example.com"]]),
+                json!({ "kind": "host", "subject": "host:acme:1f8fad5b-d9cb-469f-a165-70867728950e" }),
+            ),
+            "the host is not active",
+        ),
         ("a token nobody verified", ask_about("", "ext:corp:alice"), unproven),
         ("a token of a stranger", ask_about(&stranger, "ext:corp:alice"), unproven),
-        ("an expired token", ask_about(&idp.token(json!({ "exp": now() - 60, "iat": now() - 600 })), "ext:corp:alice"), "the subject token has expired"),
-        ("a token from the future", ask_about(&idp.token(json!({ "nbf": now() + 600 })), "ext:corp:alice"), "the subject token is not valid yet"),
-        ("a token for somebody else", ask_about(&idp.token(json!({ "aud": "https://other.example.com" })), "ext:corp:alice"), "the subject token is addressed to somebody else"),
-        ("a token of another tenant", ask_about(&idp.token(json!({ "tenant": "globex" })), "ext:corp:alice"), "the subject token speaks for another tenant"),
+        (
+            "an expired token",
+            ask_about(&idp.token(json!({ "exp": now() - 60, "iat": now() - 600 })), "ext:corp:alice"),
+            "the subject token has expired",
+        ),
+        (
+            "a token from the future",
+            ask_about(&idp.token(json!({ "nbf": now() + 600 })), "ext:corp:alice"),
+            "the subject token is not valid yet",
+        ),
+        (
+            "a token for somebody else",
+            ask_about(&idp.token(json!({ "aud": "https://other.example.com" })), "ext:corp:alice"),
+            "the subject token is addressed to somebody else",
+        ),
+        (
+            "a token of another tenant",
+            ask_about(&idp.token(json!({ "tenant": "globex" })), "ext:corp:alice"),
+            "the subject token speaks for another tenant",
+        ),
         ("another subject than the token's", ask_about(&idp.token(json!({})), "ext:corp:bob"), unproven),
-        ("more scope than the token's", {
-            let mut orders = ask_about(&idp.token(json!({ "scope": "expenses:read" })), "ext:corp:alice");
-            orders["question"]["scope"] = json!(["expenses:write"]);
-            orders
-        }, "a scope exceeds the subject's"),
-        ("a longer life than the token's", {
-            let mut orders = ask_about(&idp.token(json!({ "exp": now() + 40 })), "ext:corp:alice");
-            orders["question"]["ttl"] = json!(600);
-            orders
-        }, "the lifetime exceeds a limit"),
+        (
+            "more scope than the token's",
+            {
+                let mut orders = ask_about(&idp.token(json!({ "scope": "expenses:read" })), "ext:corp:alice");
+                orders["question"]["scope"] = json!(["expenses:write"]);
+                orders
+            },
+            "a scope exceeds the subject's",
+        ),
+        (
+            "a longer life than the token's",
+            {
+                let mut orders = ask_about(&idp.token(json!({ "exp": now() + 40 })), "ext:corp:alice");
+                orders["question"]["ttl"] = json!(600);
+                orders
+            },
+            "the lifetime exceeds a limit",
+        ),
         ("more scope than registered", question(json!({ "scope": ["admin"] })), "a scope exceeds the caller's registration"),
-        ("more scope than the directory gives", seen(json!([["authenticate"], ["user", "bob@example.com"]]), json!({ "subject": "user:acme:u-bob", "scope": ["expenses:write"] })), "a scope exceeds the subject's"),
-        ("more scope than the audience takes", question(json!({ "audience": ["https://ledger.example.com"], "scope": ["expenses:write"] })), "a scope exceeds the audience's registration"),
-        ("an audience not registered", question(json!({ "audience": ["https://evil.example.com"] })), "an audience exceeds the caller's registration"),
+        (
+            "more scope than the directory gives",
+            seen(
+                json!([["authenticate"], ["user", "bob@example.com"]]),
+                json!({ "subject": "user:acme:u-bob", "scope": ["expenses:write"] }),
+            ),
+            "a scope exceeds the subject's",
+        ),
+        (
+            "more scope than the audience takes",
+            question(json!({ "audience": ["https://ledger.example.com"], "scope": ["expenses:write"] })),
+            "a scope exceeds the audience's registration",
+        ),
+        (
+            "an audience not registered",
+            question(json!({ "audience": ["https://evil.example.com"] })),
+            "an audience exceeds the caller's registration",
+        ),
         ("no audience", question(json!({ "audience": [] })), "an audience is not registered"),
         ("another flow", question(json!({ "flow": "exchange" })), "an audience is registered for another flow"),
         ("a longer life", question(json!({ "ttl": 601 })), "the lifetime exceeds a limit"),
         ("no life", question(json!({ "ttl": 0 })), "the lifetime exceeds a limit"),
-        ("an unknown address nobody asked for", seen(json!([["authenticate"], ["account", "001AcmeEU"], ["pseudonym", "provisional:acme", "new@example.com"]]), json!({ "kind": "envoy", "subject": "provisional:acme:x" })), unproven),
-        ("a caller that did not authenticate", seen(json!([["user", "alice@example.com"]]), json!({})), "the caller has not proven itself"),
-        ("a caller with a wrong secret", seen(json!([["secret", "svc-router", "wrong"], ["user", "alice@example.com"]]), json!({})), "the caller has not proven itself"),
-        ("another caller than the one that did", seen(json!([["authenticate"], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-admin" })), "the caller has not proven itself"),
-        ("a caller that nobody vouched for", seen(json!([["user", "alice@example.com"]]), json!({ "caller": "client:edge" })), "the caller has not proven itself"),
-        ("a user's token as a caller's", seen(json!([["caller-token", idp.token(json!({ "sub": "workload-7" }))], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-bearer" })), "the caller has not proven itself"),
-        ("an expired caller token", seen(json!([["caller-token", idp.caller(json!({ "exp": now() - 60 }))], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-bearer" })), "the caller's token is not live"),
-        ("a caller token for somebody else", seen(json!([["caller-token", idp.caller(json!({ "aud": "https://other.example.com" }))], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-bearer" })), "the caller's token is not addressed to us"),
-        ("a caller token of an unknown client", seen(json!([["caller-token", idp.caller(json!({ "sub": "workload-8" }))], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-bearer" })), "the caller is not registered"),
+        (
+            "an unknown address nobody asked for",
+            seen(
+                json!([["authenticate"], ["account", "001AcmeEU"], ["pseudonym", "provisional:acme", "new@example.com"]]),
+                json!({ "kind": "envoy", "subject": "provisional:acme:x" }),
+            ),
+            unproven,
+        ),
+        (
+            "a caller that did not authenticate",
+            seen(json!([["user", "alice@example.com"]]), json!({})),
+            "the caller has not proven itself",
+        ),
+        (
+            "a caller with a wrong secret",
+            seen(json!([["secret", "svc-router", "wrong"], ["user", "alice@example.com"]]), json!({})),
+            "the caller has not proven itself",
+        ),
+        (
+            "another caller than the one that did",
+            seen(json!([["authenticate"], ["user", "alice@example.com"]]), json!({ "caller": "client:svc-admin" })),
+            "the caller has not proven itself",
+        ),
+        (
+            "a caller that nobody vouched for",
+            seen(json!([["user", "alice@example.com"]]), json!({ "caller": "client:edge" })),
+            "the caller has not proven itself",
+        ),
+        (
+            "a user's token as a caller's",
+            seen(
+                json!([["caller-token", idp.token(json!({ "sub": "workload-7" }))], ["user", "alice@example.com"]]),
+                json!({ "caller": "client:svc-bearer" }),
+            ),
+            "the caller has not proven itself",
+        ),
+        (
+            "an expired caller token",
+            seen(
+                json!([["caller-token", idp.caller(json!({ "exp": now() - 60 }))], ["user", "alice@example.com"]]),
+                json!({ "caller": "client:svc-bearer" }),
+            ),
+            "the caller's token is not live",
+        ),
+        (
+            "a caller token for somebody else",
+            seen(
+                json!([
+                    ["caller-token", idp.caller(json!({ "aud": "https://other.example.com" }))],
+                    ["user", "alice@example.com"]
+                ]),
+                json!({ "caller": "client:svc-bearer" }),
+            ),
+            "the caller's token is not addressed to us",
+        ),
+        (
+            "a caller token of an unknown client",
+            seen(
+                json!([["caller-token", idp.caller(json!({ "sub": "workload-8" }))], ["user", "alice@example.com"]]),
+                json!({ "caller": "client:svc-bearer" }),
+            ),
+            "the caller is not registered",
+        ),
     ];
     for (what, orders, why) in rows {
         let (failure, event) = refused(&world, &standin, order("mint", &orders)).await;
@@ -313,7 +483,8 @@ async fn the_audit_log_cannot_be_flooded_or_written_by_the_component() {
     assert!(failure.message.contains("Err("), "{failure:?}");
 
     // What it may say stands under `detail`, beside what the host knows, and takes nothing's place.
-    let event = "{\"outcome\":\"deny\",\"code\":\"policy.denied\",\"seq\":0,\"requester\":\"svc-admin\",\"event\":\"checkpoint\"}";
+    let event =
+        "{\"outcome\":\"deny\",\"code\":\"policy.denied\",\"seq\":0,\"requester\":\"svc-admin\",\"event\":\"checkpoint\"}";
     let said = order("event", &json!({ "event": event }));
     let id = said.correlation_id.clone();
     standin.mint_on_behalf(said).await.unwrap_err();
@@ -360,7 +531,13 @@ async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_recorded_is_not_signed() {
     let world = patient().await;
-    let standin = world.builder().component_bytes(HOSTILE.to_vec()).audit(std::sync::Arc::new(standin_tests::ports::NoAudit)).build().await.unwrap();
+    let standin = world
+        .builder()
+        .component_bytes(HOSTILE.to_vec())
+        .audit(std::sync::Arc::new(standin_tests::ports::NoAudit))
+        .build()
+        .await
+        .unwrap();
     let failure = standin.mint_on_behalf(order("mint", &json!({}))).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.message.as_str()), ("hostile.unsigned", "KeyError::AuditFailed"));
 }

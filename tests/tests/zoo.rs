@@ -95,7 +95,10 @@ async fn an_allowance_narrows_and_never_widens() {
     };
     let lifetime = |claims: &Value| claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
 
-    let wide = mint(json!({ "scope": ["expenses:read", "expenses:write", "admin", "*"], "audience": [API, LEDGER, "*"], "ttl": 86_400 })).await;
+    let wide = mint(
+        json!({ "scope": ["expenses:read", "expenses:write", "admin", "*"], "audience": [API, LEDGER, "*"], "ttl": 86_400 }),
+    )
+    .await;
     assert_eq!((&wide["scope"], &wide["aud"]), (&json!("expenses:read expenses:write"), &json!(API)));
     assert_eq!(lifetime(&wide), 300);
 

@@ -1,6 +1,8 @@
 //! A component of world `standin` that misbehaves as the request tells it: `step` names the trick, attributes say how. It holds
 //! to no rule of ours; whatever a token needs must be kept by the host alone.
 
+#![cfg(target_family = "wasm")]
+
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "standin", generate_all });
 }

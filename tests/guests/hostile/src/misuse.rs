@@ -31,7 +31,9 @@ pub(crate) fn play(request: &Request) -> Result<String, Refused> {
         "eat-memory" => Ok(eat()),
         "overflow-stack" => Ok(dig(0).to_string()),
         "flood-directory" => Err(flood(|| directory::find_user(&UserKey::Email("alice@example.com".into())).is_ok())),
-        "flood-policy" => Err(flood(|| !matches!(script::permitted(request, orders), Err(Refused { code, .. }) if code == "hostile.judge"))),
+        "flood-policy" => {
+            Err(flood(|| !matches!(script::permitted(request, orders), Err(Refused { code, .. }) if code == "hostile.judge")))
+        }
         "flood-audit" => Err(flood(|| audit::append(r#"{"outcome":"deny","code":"hostile.flood"}"#).is_ok())),
         "flood-registry" => Err(flood(|| registry::find_client("svc-router").is_some())),
         "flood-store" => Err(flood(|| store::get_many("revocation", &[vec![0; 1 << 10]]).is_ok())),

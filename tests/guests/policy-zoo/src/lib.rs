@@ -1,5 +1,7 @@
 //! A policy module that does what the attribute `edge.zoo` of the request says. Without that attribute it permits.
 
+#![cfg(target_family = "wasm")]
+
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "policy-module" });
 }
