@@ -30,6 +30,9 @@ pub use log::{AuditLog, CHECKPOINT_TYP, Durability, LogOptions};
 pub use memory::MemoryAudit;
 pub use open::{Accepted, OpenError, accept_damage};
 
+/// The most events the component may append in one request; an honest one needs one.
+pub const MAX_EVENTS: u32 = 8;
+
 /// Why an event was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -107,6 +110,9 @@ pub struct AuditView<'a> {
 
 impl crate::bindings::audit::Host for AuditView<'_> {
     async fn append(&mut self, event: String) -> Result<(), WireError> {
+        if self.ctx.written >= MAX_EVENTS {
+            return Err(WireError::Other(Some("the request recorded too many events".to_owned())));
+        }
         let event = record::attempt(&self.ctx.correlation_id, self.evidence, &event)
             .map_err(|why| WireError::Other(Some(why.to_string())))?;
         self.ctx.append(event).await.map_err(|error| {

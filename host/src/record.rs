@@ -212,7 +212,8 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
-fn is_code(code: &str) -> bool {
+/// Whether a code is one of those that can stand in the log.
+pub(crate) fn is_code(code: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(known)
 }

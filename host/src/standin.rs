@@ -1,5 +1,6 @@
 //! The embedding API: a request in, a token or a failure out.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,6 +108,15 @@ impl Standin {
         let mut call = self.begin(&mut request.correlation_id).await?;
         call.vouch(&request.caller);
         let answer = call.bounded(async |sandbox| sandbox.explain(&request).await).await?;
+        // A dry run answers also where it could not be recorded, and says so; whoever hid it is recorded here.
+        if answer.is_ok()
+            && let Some(evidence) = call.unrecorded()
+        {
+            let hidden = failure(&call.correlation_id, RuntimeError::Trapped.into());
+            call.inner.shared.record(&evidence, &call.correlation_id, &hidden.code).await;
+            call.release();
+            return answer;
+        }
         call.end(answer).await
     }
 
@@ -137,7 +147,11 @@ impl Standin {
             Ok(call) => call,
             Err(failure) => return error_response(&failure),
         };
-        let answer = call.bounded(async |sandbox| sandbox.handle(&request).await).await;
+        let mut answer = call.bounded(async |sandbox| sandbox.handle(&request).await).await;
+        // What is public is fetched with GET and is no attempt.
+        if request.method == "POST" && answer.as_ref().is_ok_and(|answer| answer.status < 400) {
+            answer = call.settle(answer).await;
+        }
         call.release();
         answer.unwrap_or_else(|failure| error_response(&failure))
     }
@@ -341,16 +355,29 @@ impl Call {
         }
     }
 
-    /// Ends with an answer. An attempt that the component did not record is recorded here.
+    /// Ends with an answer.
     async fn end<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        if let (Err(failure), Some(sandbox)) = (&answer, &mut self.sandbox)
-            && sandbox.state().contexts.audit.written == 0
-        {
-            let evidence = std::mem::take(&mut sandbox.state().evidence);
-            self.inner.shared.record(&evidence, &self.correlation_id, &failure.code).await;
-        }
+        let answer = self.settle(answer).await;
         self.release();
         answer
+    }
+
+    /// An attempt that the component did not record is recorded here, and then ends in a failure: nothing good goes out
+    /// unrecorded, and a component that hides an attempt does not get to name it as it likes.
+    async fn settle<T>(&mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        let Some(evidence) = self.unrecorded() else { return answer };
+        let told = match answer {
+            Err(failure) if record::is_code(&failure.code) => failure,
+            Ok(_) | Err(_) => failure(&self.correlation_id, RuntimeError::Trapped.into()),
+        };
+        self.inner.shared.record(&evidence, &self.correlation_id, &told.code).await;
+        Err(told)
+    }
+
+    /// What was proven, where nothing of it has been recorded.
+    fn unrecorded(&mut self) -> Option<Evidence> {
+        let state = self.sandbox.as_mut()?.state();
+        (state.contexts.audit.written == 0).then(|| std::mem::take(&mut state.evidence))
     }
 
     fn release(&mut self) {
@@ -429,8 +456,10 @@ impl Target {
         match answer {
             Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
             Ok(crate::bindings::obo::Decision::Deny(denial)) => {
-                call.release();
-                Ok(Decision::Deny(denial))
+                let WireDenial { failure, reasons } = denial;
+                match call.end::<Infallible>(Err(failure)).await {
+                    Err(failure) => Ok(Decision::Deny(WireDenial { failure, reasons })),
+                }
             }
             Err(failure) => call.end(Err(failure)).await,
         }

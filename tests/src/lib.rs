@@ -6,6 +6,12 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set its world up ends")]
 
 pub mod idp;
+pub mod peer;
 pub mod ports;
 pub mod requests;
 pub mod world;
+
+/// A component of the world `standin` that misbehaves as the request tells it; see `tests/guests/hostile`.
+pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+/// A policy module that misbehaves as the request tells it; see `tests/guests/policy-zoo`.
+pub const ZOO: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/zoo.wasm"));

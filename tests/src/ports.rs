@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use standin::audit::{Audit, AuditError};
 use standin::clock::{Clock, Entropy, EntropyError};
 use standin::directory::{Account, AccountKey, Directory, DirectoryError, Machine, MachineKey, User, UserKey};
+use standin::record::Event;
 use standin::store::{Entry, Space, Store, StoreError, Swap};
 
 /// A clock that stands until it is set.
@@ -105,5 +107,24 @@ impl Store for NoStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         Err(StoreError::Unavailable)
+    }
+}
+
+/// A log that cannot be written.
+#[derive(Debug, Default)]
+pub struct NoAudit;
+
+#[async_trait]
+impl Audit for NoAudit {
+    async fn append(&self, _event: Event) -> Result<(), AuditError> {
+        Err(AuditError::Closed)
+    }
+
+    async fn ready(&self) -> Result<(), AuditError> {
+        Err(AuditError::Closed)
+    }
+
+    async fn close(&self) -> Result<(), AuditError> {
+        Err(AuditError::Closed)
     }
 }

@@ -81,3 +81,10 @@ pub fn basic(client: &str) -> String {
 pub fn body(response: &HttpResponse) -> serde_json::Value {
     serde_json::from_slice(&response.body).expect("a JSON body")
 }
+
+/// A number that no other call of this process gets.
+pub fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}

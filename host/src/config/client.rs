@@ -142,7 +142,7 @@ fn provisional(section: &mut Section<'_>, envoys: bool, scopes: Option<&[Found<S
     granted.filter(|_| provisional).map(|granted| values(&granted))
 }
 
-/// Directed pairs of the client's own tenants.
+/// Directed pairs: from a tenant of the client's own to any.
 fn crossings(section: &mut Section<'_>, tenants: Option<&[Found<String>]>) -> Vec<(String, String)> {
     let pairs = section.list("cross_tenant", pair).unwrap_or_default();
     for Found { value: (from, to), place } in &pairs {
@@ -150,7 +150,8 @@ fn crossings(section: &mut Section<'_>, tenants: Option<&[Found<String>]>) -> Ve
             section.faults.report(place, Problem::CrossesToItself);
         }
         let own = |side: &String| tenants.is_none_or(|tenants| tenants.iter().any(|tenant| tenant.value == *side));
-        if !own(from) || !own(to) {
+        // Where it leads is not its own: that is what makes it a crossing.
+        if !own(from) {
             section.faults.report(place, Problem::Outside { list: "the client's `tenants`" });
         }
     }

@@ -258,7 +258,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
     "provisional_scopes = [\"a\"]",
     "client[0].provisional_scopes[0]: is not among `scopes`"
 )]
-#[case("[[\"acme\", \"globex\"]]", "[[\"acme\", \"initech\"]]", "client[0].cross_tenant[0]: is not among the client's `tenants`")]
+#[case("[[\"acme\", \"globex\"]]", "[[\"initech\", \"acme\"]]", "client[0].cross_tenant[0]: is not among the client's `tenants`")]
 #[case("[[\"acme\", \"globex\"]]", "[[\"acme\", \"acme\"]]", "client[0].cross_tenant[0]: crosses from a tenant to itself")]
 #[case(
     "[[\"acme\", \"globex\"]]",

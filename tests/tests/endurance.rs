@@ -1,0 +1,322 @@
+//! Floods and sudden death: no wrong answer, no token without its event, no broken chain.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use standin::types::Request;
+use standin_tests::idp::claims_of;
+use standin_tests::requests::{basic, request, user};
+use standin_tests::world::{API, World};
+
+const USERS: usize = 100;
+const REQUESTS: usize = 10_000;
+/// Requests that may be in flight.
+const SLOTS: usize = 32;
+/// More than the log writes of one kind of anonymous failure.
+const SHED: usize = 50;
+const HTTP_REQUESTS: usize = 1_000;
+const KILLS: usize = 3;
+/// How many tokens are seen before the process is killed.
+const BEFORE_KILL: usize = 60;
+
+/// A world of [`USERS`] users whose ids tell them apart; time limits are wide, in-flight limits narrow, so that some are shed.
+async fn crowded(more: &str) -> World {
+    let limits = format!("\n[limits]\nmax_in_flight = {SLOTS}\n[policy]\ndeadline = \"10s\"\n[runtime]\ncpu = \"10s\"\n{more}");
+    let change = |config: &mut String| config.push_str(&limits);
+    World::with(change, |directory| {
+        let users = (0..USERS).map(|at| {
+            json!({ "id": format!("u-{at}"), "email": format!("user-{at}@example.com"), "accounts": ["acme-eu"], "primary_account": "acme-eu" })
+        });
+        directory["users"].as_array_mut().unwrap().extend(users);
+    })
+    .await
+}
+
+/// The events of a closed log by correlation id, and how many anonymous failures it only counts.
+fn tally(world: &World) -> (HashMap<String, Vec<Value>>, u64) {
+    let (mut attempts, mut counted) = (HashMap::<String, Vec<Value>>::new(), 0);
+    for line in world.audit_lines() {
+        match line["event"].as_str() {
+            Some("attempt") => attempts.entry(line["correlation_id"].as_str().unwrap().to_owned()).or_default().push(line),
+            Some("anonymous_failures") => counted += line["count"].as_u64().unwrap(),
+            _ => {}
+        }
+    }
+    (attempts, counted)
+}
+
+/// What is wrong with a log, if anything; checked by the command, with the keys of the configuration.
+fn verify_audit(world: &World) {
+    let mut command = Command::new(standin_binary());
+    let output = command
+        .args(["audit", "verify", "--config"])
+        .arg(world.path("standin.toml"))
+        .arg(world.path("audit.jsonl"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// Every good answer is on record exactly once and every shed one is written or counted; nothing else is on record.
+fn check_tally(world: &World, minted: &HashMap<String, String>, shed: usize) {
+    let (attempts, counted) = tally(world);
+    for (id, jti) in minted {
+        let events = attempts.get(id).map(Vec::as_slice).unwrap_or_default();
+        assert_eq!(events.len(), 1, "{id}: {events:?}");
+        assert_eq!((events[0]["outcome"].as_str(), events[0]["jti"].as_str()), (Some("permit"), Some(jti.as_str())));
+    }
+    let failed: Vec<_> = attempts.values().flatten().filter(|event| event["outcome"] != "permit").collect();
+    assert!(failed.iter().all(|event| event["code"] == "runtime.overloaded"), "{failed:?}");
+    assert_eq!(attempts.values().map(Vec::len).sum::<usize>(), minted.len() + failed.len());
+    assert_eq!(failed.len() as u64 + counted, shed as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_requests_at_once_get_no_wrong_answer() {
+    let world = crowded("").await;
+    let standin = world.standin().await;
+    let (mut minted, mut shed) = (HashMap::new(), 0);
+    // While every slot is taken, everybody is shed; the takers end in order.
+    let mut held = Vec::new();
+    for at in 0..SLOTS {
+        let asked = Request { correlation_id: format!("held-{at}"), ..request("svc-router", user("user-0@example.com")) };
+        held.push(standin.resolve_target(asked).await.unwrap());
+    }
+    for _ in 0..SHED {
+        let failure = standin.mint_on_behalf(request("svc-router", user("user-1@example.com"))).await.unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.status, failure.retry_after), ("runtime.overloaded", 503, Some(1)));
+        shed += 1;
+    }
+    for target in held {
+        let Ok(standin::Decision::Permit(permit)) = target.evaluate_policy().await else { panic!("it is permitted") };
+        let answer = permit.mint().await.unwrap();
+        minted.insert(answer.correlation_id, claims_of(&answer.token)["jti"].as_str().unwrap().to_owned());
+    }
+
+    let flood: Vec<_> = (0..REQUESTS)
+        .map(|at| {
+            let standin = standin.clone();
+            let asked = request("svc-router", user(&format!("user-{}@example.com", at % USERS)));
+            let asked = Request { correlation_id: format!("r-{at}"), ..asked };
+            // Half of them come back until they are served.
+            let patient = at % 2 == 0;
+            tokio::spawn(async move {
+                let mut shed = 0;
+                loop {
+                    match standin.mint_on_behalf(asked.clone()).await {
+                        Err(failure) if failure.code == "runtime.overloaded" => {
+                            assert_eq!((failure.status, failure.retry_after), (503, Some(1)));
+                            shed += 1;
+                            if !patient {
+                                return (at, None, shed);
+                            }
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
+                        answer => return (at, Some(answer), shed),
+                    }
+                }
+            })
+        })
+        .collect();
+    for one in flood {
+        let (at, answer, refused) = one.await.unwrap();
+        shed += refused;
+        if let Some(answer) = answer {
+            let answer = answer.unwrap_or_else(|failure| panic!("{at}: {failure:?}"));
+            let claims = claims_of(&answer.token);
+            assert_eq!(claims["sub"], format!("user:acme:u-{}", at % USERS));
+            assert_eq!(answer.correlation_id, format!("r-{at}"));
+            minted.insert(answer.correlation_id, claims["jti"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(minted.len() >= REQUESTS / 2, "{} minted, {shed} shed", minted.len());
+    standin.close().await.unwrap();
+    check_tally(&world, &minted, shed);
+    verify_audit(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_over_http_gets_no_wrong_answer() {
+    let world = crowded("[server]\nmax_connections = 2000\n").await;
+    let standin = world.standin().await;
+    let server = world.serve(&standin).await;
+    let client = reqwest::Client::new();
+    let url = server.url("/v2/session/svc/obo_mint");
+    let flood: Vec<_> = (0..HTTP_REQUESTS)
+        .map(|at| {
+            let body = json!({ "id_type": "user", "id": format!("email.user-{}@example.com", at % USERS), "audience": API });
+            let asked = client
+                .post(&url)
+                .header("authorization", basic("svc-router"))
+                .header("x-correlation-id", format!("h-{at}"))
+                .json(&body);
+            tokio::spawn(async move {
+                let answer = asked.send().await.unwrap();
+                let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+                assert_eq!(headers["x-correlation-id"], format!("h-{at}"));
+                (at, status, headers.contains_key("retry-after"), answer.json::<Value>().await.unwrap())
+            })
+        })
+        .collect();
+    let (mut minted, mut shed) = (HashMap::new(), 0);
+    for one in flood {
+        let (at, status, retry, body) = one.await.unwrap();
+        if status == 200 {
+            let claims = claims_of(body["access_token"].as_str().unwrap());
+            assert_eq!(claims["sub"], format!("user:acme:u-{}", at % USERS));
+            assert_eq!(body["sub"], claims["sub"]);
+            minted.insert(format!("h-{at}"), claims["jti"].as_str().unwrap().to_owned());
+        } else {
+            assert_eq!((status, retry, &body["code"]), (503, true, &json!("runtime.overloaded")), "{body}");
+            shed += 1;
+        }
+    }
+    assert!(!minted.is_empty());
+    assert!(server.stop().await);
+    standin.close().await.unwrap();
+    check_tally(&world, &minted, shed);
+    verify_audit(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_token_stands_in_the_log_after_kill_9() {
+    let world = crowded("").await;
+    let config = world.config_text().replace("durability = \"os\"", "durability = \"fsync\"");
+    std::fs::write(world.path("standin.toml"), config).unwrap();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..KILLS {
+        let mut process = Process::start(&world);
+        let before = received.lock().unwrap().len();
+        let clients: Vec<_> =
+            (0..8).map(|at| tokio::spawn(keep_asking(process.url.clone(), at, Arc::clone(&received)))).collect();
+        let enough = async {
+            while received.lock().unwrap().len() < before + BEFORE_KILL {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), enough).await.expect("tokens come");
+        // SIGKILL, while eight clients wait for tokens.
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        for client in clients {
+            client.await.unwrap();
+        }
+    }
+    // It starts again, mints again, and the chain holds.
+    let process = Process::start(&world);
+    let before = received.lock().unwrap().len();
+    assert!(ask(&reqwest::Client::new(), &process.url, 0, &received).await);
+    process.stop();
+    verify_audit(&world);
+    let received = received.lock().unwrap();
+    assert_eq!(received.len(), before + 1);
+    let lines = world.audit_lines();
+    let mut recorded = HashMap::<&str, usize>::new();
+    for line in lines.iter().filter(|line| line["outcome"] == "permit") {
+        *recorded.entry(line["jti"].as_str().unwrap()).or_default() += 1;
+    }
+    for jti in received.iter() {
+        assert_eq!(recorded.get(jti.as_str()), Some(&1), "{jti}");
+    }
+}
+
+/// Asks until nobody answers any more.
+async fn keep_asking(url: String, at: usize, received: Arc<Mutex<Vec<String>>>) {
+    let client = reqwest::Client::new();
+    while ask(&client, &url, at, &received).await {}
+}
+
+/// Whether there was a whole answer.
+async fn ask(client: &reqwest::Client, url: &str, at: usize, received: &Mutex<Vec<String>>) -> bool {
+    let body = json!({ "id_type": "user", "id": format!("email.user-{at}@example.com"), "audience": API });
+    let Ok(answer) = client.post(url).header("authorization", basic("svc-router")).json(&body).send().await else { return false };
+    let Ok(body) = answer.json::<Value>().await else { return false };
+    let claims = claims_of(body["access_token"].as_str().unwrap_or_else(|| panic!("{body}")));
+    assert_eq!(claims["sub"], format!("user:acme:u-{at}"));
+    received.lock().unwrap().push(claims["jti"].as_str().unwrap().to_owned());
+    true
+}
+
+/// A `standin serve` of its own.
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    fn start(world: &World) -> Self {
+        let mut command = Command::new(standin_binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(world.path("standin.toml"));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let address = words.windows(2).find(|pair| pair[0].contains("serving")).map(|pair| pair[1].to_owned());
+            said.push(line);
+            address
+        });
+        // Whatever else it says is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let address = url.unwrap_or_else(|| panic!("it did not start: {said:?}"));
+        Self { child, url: format!("http://{address}/v2/session/svc/obo_mint") }
+    }
+
+    /// SIGTERM: it finishes what is in flight and closes the log.
+    fn stop(mut self) {
+        let terminated = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(terminated.success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone, mostly.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command beside this test's own program, `<target>/<profile>/standin`; built first where it is missing or older than its sources.
+fn standin_binary() -> PathBuf {
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap();
+    built.get_or_insert_with(build_standin).clone()
+}
+
+fn build_standin() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().find(|folder| folder.join("deps").is_dir()).unwrap();
+    let binary = profile.join("standin");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sources = ["host", "guest", "policies/baseline", "wit", "Cargo.lock"].map(|source| newest(&root.join(source)));
+    let age = binary.metadata().and_then(|metadata| metadata.modified());
+    if age.is_err() || age.is_ok_and(|built| sources.iter().any(|changed| *changed > built)) {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(root)
+            .args(["build", "--quiet", "--locked", "--package", "standin", "--bin", "standin", "--target-dir"])
+            .arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success());
+    }
+    binary
+}
+
+/// When anything in there changed last.
+fn newest(path: &Path) -> SystemTime {
+    if !path.is_dir() {
+        return path.metadata().unwrap().modified().unwrap();
+    }
+    let inside = std::fs::read_dir(path).unwrap().map(|entry| newest(&entry.unwrap().path()));
+    inside.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}

@@ -1,0 +1,212 @@
+//! Dependencies point one way only: every `crate::…` of guest and host is held against the layers below.
+//!
+//! A module may use modules of layers under its own. Modules of one layer stand in their order: each may use those before it.
+//! Import files of the host never know each other. What is otherwise is written down with its reason, and what is written down has
+//! to be so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From, to, why.
+type Exception = (&'static str, &'static str, &'static str);
+
+/// What a crate's modules may use.
+struct Layout {
+    source: &'static str,
+    /// From the bottom up.
+    layers: &'static [&'static [&'static str]],
+    /// Never use each other, whatever their order.
+    strangers: &'static [&'static str],
+    /// Used by nobody but these.
+    private: &'static [(&'static str, &'static [&'static str])],
+    /// Names of modules that are re-exported at the root.
+    aliases: &'static [(&'static str, &'static str)],
+    exceptions: &'static [Exception],
+}
+
+const GUEST: Layout = Layout {
+    source: "../guest/src",
+    layers: &[
+        &["bindings", "chain", "claims", "id", "scope", "secret"],
+        &["ports"],
+        &["error", "tenant"],
+        &["caller", "target", "policy", "audit", "mint"],
+        &["pipeline", "explain"],
+        &["endpoint"],
+        &["imports"],
+        &["component"],
+    ],
+    strangers: &["endpoint", "imports"],
+    private: &[("imports", &["component"]), ("component", &[])],
+    aliases: &[],
+    exceptions: &[
+        ("target", "mint", "an audience's flow and a token's type are named where they are minted"),
+        ("policy", "mint", "the flow is part of the question"),
+    ],
+};
+
+const HOST: Layout = Layout {
+    source: "../host/src",
+    layers: &[
+        &["bindings", "clock", "sqlite", "evidence", "config"],
+        &["approval", "record"],
+        &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
+        &["engine", "image", "policy"],
+        &["state", "standin", "builder"],
+        &["server"],
+        &["cli"],
+        &["main"],
+    ],
+    strangers: &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
+    private: &[("main", &[]), ("cli", &["main"]), ("state", &["standin", "builder"])],
+    aliases: &[("types", "bindings"), ("obo", "bindings"), ("endpoint", "bindings")],
+    exceptions: &[
+        ("bindings", "approval", "the contract's resource `approval` is the host's own type"),
+        ("config", "registry", "a configuration is checked into registrations"),
+        ("approval", "registry", "a proof is held against the registrations"),
+        ("decision_point", "registry", "a question is examined through the port `Registry`"),
+        ("keys", "registry", "who may sign what is registered: through the port `Registry`"),
+        ("keys", "http", "issuers' key sets are fetched through the port `Http`"),
+        ("keys", "audit", "nothing is signed before it is recorded"),
+        ("audit", "keys", "checkpoints are signed through the port `Keys`"),
+        ("standin", "builder", "the embedding API begins with `Standin::builder`, and a reload builds again"),
+    ],
+};
+
+#[test]
+fn the_guests_dependencies_point_one_way() {
+    check(&GUEST);
+}
+
+#[test]
+fn the_hosts_dependencies_point_one_way() {
+    check(&HOST);
+}
+
+fn check(layout: &Layout) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(layout.source);
+    let mut uses: BTreeMap<(String, String), BTreeSet<PathBuf>> = BTreeMap::new();
+    let known: BTreeSet<&str> = layout.layers.iter().copied().flatten().copied().collect();
+    let mut found = BTreeSet::new();
+    for file in sources(&root) {
+        let inside = file.strip_prefix(&root).unwrap().with_extension("");
+        let module: Vec<&str> = inside.iter().map(|part| part.to_str().unwrap()).collect();
+        if module == ["lib"] {
+            continue;
+        }
+        assert!(known.contains(module[0]), "{} is in no layer", file.display());
+        found.insert(module[0].to_owned());
+        for name in references(&fs::read_to_string(&file).unwrap(), module.len()) {
+            let name = layout.aliases.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |(_, real)| real).to_owned();
+            // What is not a module is an item of the root.
+            if known.contains(name.as_str()) && name != module[0] {
+                uses.entry((module[0].to_owned(), name)).or_default().insert(file.clone());
+            }
+        }
+    }
+    let missing: Vec<_> = known.iter().filter(|name| !found.contains(**name)).collect();
+    assert!(missing.is_empty(), "no such module: {missing:?}");
+    let mut wrong = Vec::new();
+    for ((from, to), files) in &uses {
+        let excepted = layout.exceptions.iter().any(|(a, b, _)| a == from && b == to);
+        if !excepted && !allowed(layout, from, to) {
+            wrong.push(format!("{from} uses {to}: {files:?}"));
+        }
+    }
+    for (from, to, reason) in layout.exceptions {
+        if !uses.contains_key(&((*from).to_owned(), (*to).to_owned())) {
+            wrong.push(format!("{from} no longer uses {to} ({reason}): strike the exception"));
+        } else if allowed(layout, from, to) {
+            wrong.push(format!("{from} may use {to} anyway: strike the exception"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn allowed(layout: &Layout, from: &str, to: &str) -> bool {
+    let place = |name: &str| {
+        layout.layers.iter().enumerate().find_map(|(layer, names)| Some((layer, names.iter().position(|known| *known == name)?)))
+    };
+    let strangers = layout.strangers.contains(&from) && layout.strangers.contains(&to);
+    let private = layout.private.iter().any(|(name, users)| *name == to && !users.contains(&from));
+    place(to) < place(from) && !strangers && !private
+}
+
+/// Every file of the crate that is not a test.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if matches!(name, "tests" | "testing" | "fake") {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The first names behind `crate::`, and behind as many `super::` as lead to the root. Comments and tests do not count.
+fn references(source: &str, depth: usize) -> BTreeSet<String> {
+    let mut code = String::new();
+    let mut lines = source.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            // A module of its own ends the file, a declaration one line.
+            if lines.next().is_some_and(|next| next.ends_with('{')) {
+                break;
+            }
+        } else if !line.trim_start().starts_with("//") {
+            code.push_str(line);
+            code.push('\n');
+        }
+    }
+    let mut names = BTreeSet::new();
+    for root in ["crate::".to_owned(), "super::".repeat(depth)] {
+        for (at, _) in code.match_indices(&root) {
+            let before = code[..at].chars().next_back();
+            let longer = before.is_some_and(|before| before.is_alphanumeric() || before == '_' || before == ':' || before == '$');
+            if !longer {
+                names.extend(heads(&code[at + root.len()..]));
+            }
+        }
+    }
+    names
+}
+
+/// `a::b` begins with `a`; `{a, b::c, d::{e, f}}` with `a`, `b` and `d`.
+fn heads(rest: &str) -> Vec<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
+    let (mut names, mut open, mut start) = (Vec::new(), 1, 0);
+    for (at, character) in list.char_indices() {
+        match character {
+            '{' => open += 1,
+            '}' => open -= 1,
+            _ => {}
+        }
+        if (character == ',' && open == 1) || open == 0 {
+            names.push(name(list[start..at].trim_start()));
+            start = at + 1;
+        }
+        if open == 0 {
+            break;
+        }
+    }
+    names
+}
+
+#[test]
+fn references_are_found() {
+    let code = "use crate::{id, mint::{Flow, local}};\n// crate::comment\nlet a = crate::chain::Actor::subs;\n\
+                use super::sibling;\n#[cfg(test)]\nmod tests {\nuse crate::tested;\n}\n";
+    let names = |depth| references(code, depth).into_iter().collect::<Vec<_>>();
+    assert_eq!(names(1), ["chain", "id", "mint", "sibling"]);
+    assert_eq!(names(2), ["chain", "id", "mint"]);
+    assert_eq!(references("#[cfg(test)]\nmod testing;\nuse crate::after;", 1), BTreeSet::from(["after".to_owned()]));
+}
