@@ -208,7 +208,8 @@ impl Builder {
         self
     }
 
-    /// Whether a signature that was right once is believed for a while (default) or verified every time.
+    /// Whether a signature that was right once is believed for a while (default) or verified every time. The configuration's
+    /// `remember_signatures` can say no as well.
     #[must_use]
     pub fn remember_signatures(mut self, remember: bool) -> Self {
         self.remember_signatures = remember;
@@ -258,9 +259,10 @@ impl Builder {
         let component = loader.component(&self.source)?;
         let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let remember = self.remember_signatures && config.is_none_or(|config| config.runtime.remember_signatures);
         let shared = Shared {
             snapshot,
-            verifier: Arc::new(Verifier::new(self.remember_signatures, issuers, Arc::clone(&self.clock))),
+            verifier: Arc::new(Verifier::new(remember, issuers, Arc::clone(&self.clock))),
             directory_ctx: Arc::new(DirectoryCtx::new(Arc::clone(&directory), timeout(|t| t.directory, Duration::from_secs(2)))),
             directory,
             store_ctx: Arc::new(StoreCtx::new(Arc::clone(&store), timeout(|t| t.store, Duration::from_secs(2)))),
@@ -379,7 +381,9 @@ impl Loader {
         });
         let images = self.images.as_deref();
         match config.map(|config| &config.policy.source) {
-            None | Some(PolicySource::Baseline) => Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?),
+            None | Some(PolicySource::Baseline) => {
+                Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?)
+            }
             Some(PolicySource::File(path)) => Ok(PolicyModule::load(&self.runtime, images, &read(path)?, limits)?),
         }
     }
@@ -462,7 +466,10 @@ fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCr
         std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o077 != 0
     };
     if open_to_others {
-        return Err(unreadable(io::Error::new(io::ErrorKind::PermissionDenied, "the file is open to others: mode 0600 is needed")));
+        return Err(unreadable(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the file is open to others: mode 0600 is needed",
+        )));
     }
     let secret = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
     Ok(ProviderCredential::new(&credential.client_id, Zeroizing::new(secret.trim().to_owned())))
