@@ -211,7 +211,8 @@ impl Builder {
         self
     }
 
-    /// Whether a signature that was right once is believed for a while (default) or verified every time.
+    /// Whether a signature that was right once is believed for a while (default) or verified every time. The configuration's
+    /// `remember_signatures` can say no as well.
     #[must_use]
     pub fn remember_signatures(mut self, remember: bool) -> Self {
         self.remember_signatures = remember;
@@ -261,9 +262,10 @@ impl Builder {
         let component = loader.component(&self.source)?;
         let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let remember = self.remember_signatures && config.is_none_or(|config| config.runtime.remember_signatures);
         let shared = Shared {
             snapshot,
-            verifier: Arc::new(Verifier::new(self.remember_signatures, issuers, Arc::clone(&self.clock))),
+            verifier: Arc::new(Verifier::new(remember, issuers, Arc::clone(&self.clock))),
             directory_ctx: Arc::new(DirectoryCtx::new(Arc::clone(&directory), timeout(|t| t.directory, Duration::from_secs(2)))),
             directory,
             store_ctx: Arc::new(StoreCtx::new(Arc::clone(&store), timeout(|t| t.store, Duration::from_secs(2)))),

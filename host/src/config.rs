@@ -149,6 +149,8 @@ pub struct Runtime {
     pub cpu: Duration,
     /// The folder of compiled images.
     pub cache: PathBuf,
+    /// Whether a signature that was right once is believed for a while, or verified every time.
+    pub remember_signatures: bool,
 }
 
 /// How long a sandbox lives.

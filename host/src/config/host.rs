@@ -105,6 +105,7 @@ pub(super) fn runtime(mut section: Section<'_>, base: &Path) -> Runtime {
         memory: section.or("memory", size(MIB..=1024 * MIB), 32 * MIB),
         cpu: section.or("cpu", duration(MILLISECOND..=10 * SECOND), 50 * MILLISECOND),
         cache: section.or("cache", path(base), base.join("cache")),
+        remember_signatures: section.or("remember_signatures", boolean, true),
     };
     section.finish();
     runtime

@@ -1,0 +1,133 @@
+//! Rows, their bars, the table and the JSON file.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+/// What a row has to reach.
+#[derive(Clone, Copy)]
+pub(crate) enum Bar {
+    /// A ratio of at most this.
+    RatioAtMost(f64),
+    /// A ratio of at least this.
+    RatioAtLeast(f64),
+    /// A value of at most this.
+    ValueAtMost(f64),
+}
+
+/// One row of `target/bench.json`.
+#[derive(Clone, Serialize)]
+struct Row {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    ratio: Option<f64>,
+    of: Option<&'static str>,
+    #[serde(skip)]
+    shown: Option<Shown>,
+}
+
+/// How a row stands in the table; rows without stand only in the file.
+#[derive(Clone)]
+struct Shown {
+    bar: Option<Bar>,
+    beside: String,
+}
+
+/// All rows.
+#[derive(Default)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+}
+
+impl Table {
+    /// Adds a row; its ratio is to the value of the row `of`, which has to stand there already.
+    pub(crate) fn add(&mut self, name: &str, value: f64, unit: &'static str, of: Option<&'static str>, bar: Option<Bar>) {
+        self.add_beside(name, value, unit, of, bar, String::new());
+    }
+
+    /// The same with something beside it.
+    pub(crate) fn add_beside(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: &'static str,
+        of: Option<&'static str>,
+        bar: Option<Bar>,
+        beside: String,
+    ) {
+        let base = of.and_then(|of| self.rows.iter().find(|row| row.name == of));
+        let ratio = base.map(|base| value / base.value);
+        self.rows.push(Row { name: name.to_owned(), value, unit, ratio, of, shown: Some(Shown { bar, beside }) });
+    }
+
+    /// Adds a row to the file only.
+    pub(crate) fn add_detail(&mut self, name: String, value: f64, unit: &'static str) {
+        self.rows.push(Row { name, value, unit, ratio: None, of: None, shown: None });
+    }
+
+    /// Prints the table, and below it why a missed bar was missed.
+    pub(crate) fn print(&self) {
+        println!("{:<24} {:>12} {:<6} {:>7}  {:<12} beside", "row", "median", "unit", "ratio", "bar");
+        for row in &self.rows {
+            let Some(shown) = &row.shown else { continue };
+            let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+            let bar = shown.bar.map(|bar| describe(bar, row)).unwrap_or_default();
+            let line =
+                format!("{:<24} {:>12} {:<6} {ratio:>7}  {bar:<12} {}", row.name, number(row.value), row.unit, shown.beside);
+            println!("{}", line.trim_end());
+        }
+        for row in &self.rows {
+            if row.shown.as_ref().and_then(|shown| shown.bar).is_some_and(|bar| !is_met(bar, row)) {
+                println!("\n{} misses its bar: {}", row.name, reason(&row.name));
+            }
+        }
+    }
+
+    /// Writes `target/bench.json`, beside the build.
+    pub(crate) fn write(&self) -> anyhow::Result<PathBuf> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().context("the bench has no workspace")?.to_owned();
+        let folder = root.join("target");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let file = folder.join("bench.json");
+        let text = serde_json::to_string_pretty(&self.rows)?;
+        std::fs::write(&file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(PathBuf::from("target/bench.json"))
+    }
+}
+
+fn is_met(bar: Bar, row: &Row) -> bool {
+    match bar {
+        Bar::RatioAtMost(most) => row.ratio.is_some_and(|ratio| ratio <= most),
+        Bar::RatioAtLeast(least) => row.ratio.is_some_and(|ratio| ratio >= least),
+        Bar::ValueAtMost(most) => row.value <= most,
+    }
+}
+
+fn describe(bar: Bar, row: &Row) -> String {
+    let met = if is_met(bar, row) { "met" } else { "MISSED" };
+    match bar {
+        Bar::RatioAtMost(most) => format!("≤ {most} {met}"),
+        Bar::RatioAtLeast(least) => format!("≥ {least} {met}"),
+        Bar::ValueAtMost(most) => format!("≤ {most} {met}"),
+    }
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 || value >= 1_000.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+/// What profiling found, for the rows that have missed their bar on the machine they were developed on.
+fn reason(row: &str) -> &'static str {
+    match row {
+        _ if row.starts_with("growth/") => "no lookup depends on the number of entries; repeat on a quiet machine",
+        _ => "not met on this machine in this run; repeat on a quiet machine",
+    }
+}
+
+/// The middle one.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
