@@ -1,7 +1,3 @@
-use std::path::Path;
-
-use wit_component::{ComponentEncoder, StringEncoding};
-
 use super::*;
 use crate::bindings::types::{Allowance, Effect, Party};
 use crate::engine::{Isolation, RuntimeOptions};
@@ -20,29 +16,8 @@ fn module(evaluate: &str) -> Vec<u8> {
 }
 
 fn module_with(evaluate: &str, describe: &str) -> Vec<u8> {
-    let core = format!(
-        r#"(module
-          (memory (export "memory") 8)
-          (global $heap (mut i32) (i32.const 131072))
-          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-            (local $at i32)
-            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
-            (global.set $heap (i32.add (local.get $at) (local.get 3)))
-            (local.get $at))
-          (func (export "standin:obo/policy@0.1.0#evaluate") (param i32) (result i32)
-            {evaluate}
-            (i32.const 1024))
-          (func (export "standin:obo/policy@0.1.0#describe") (result i32)
-            {describe}
-            (i32.const 4096)))"#
-    );
-    let mut resolve = wit_parser::Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-    let (package, _) = resolve.push_dir(&wit).unwrap();
-    let world = resolve.select_world(&[package], Some("policy-module")).unwrap();
-    let mut bytes = wat::parse_str(core).unwrap();
-    wit_component::embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().validate(true).module(&bytes).unwrap().encode().unwrap()
+    let text = include_str!("testing/module.wat").replace(";; evaluate", evaluate).replace(";; describe", describe);
+    wat::parse_str(text).unwrap()
 }
 
 fn party(kind: &str) -> Party {
