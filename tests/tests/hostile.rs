@@ -3,6 +3,8 @@
 //! Every row is played by `tests/guests/hostile` inside the real host: what it shows the host, asks and wants signed stands in the
 //! row; everything else is as an honest component would have it.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
+
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin::Standin;

@@ -1,6 +1,8 @@
 //! Tokens verified by those who share no code with us, over HTTP and with nothing but the published key set: `jwt-simple`, and
 //! `jose` of npm under Node.js.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "a test that cannot go on ends")]
+
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::Path;

@@ -4,6 +4,8 @@
 //! Import files of the host never know each other. What is otherwise is written down with its reason, and what is written down has
 //! to be so.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
