@@ -124,12 +124,16 @@ impl Runtime {
         if !in_range {
             return Err(EngineError::Limits);
         }
-        // Address space for the pool may be short (`ulimit -v`, small virtual machines): slower is better than not at all.
-        let pooled = Engine::new(&pooled_config(&options));
-        let is_pooled = pooled.is_ok();
-        let engine = pooled.or_else(|_| Engine::new(&base_config())).map_err(EngineError::Engine)?;
+        let (engine, pooled) = match Engine::new(&pooled_config(&options)) {
+            Ok(engine) => (engine, true),
+            // Address space may be short (`ulimit -v`, small virtual machines): slower is better than not at all.
+            Err(cause) => {
+                tracing::warn!(%cause, "there is no pool of sandboxes; each is made from nothing, which is slower");
+                (Engine::new(&base_config()).map_err(EngineError::Engine)?, false)
+            }
+        };
         ticker::start(&engine).map_err(EngineError::Ticker)?;
-        Ok(Self { engine, options, pooled: is_pooled })
+        Ok(Self { engine, options, pooled })
     }
 
     /// The engine components are compiled for.

@@ -24,6 +24,8 @@ const IMAGE_MODE: u32 = 0o600;
 const TAG: u64 = 32;
 /// The largest image that is looked at.
 const MAX_IMAGE: u64 = 1 << 30;
+/// The most files in the folder: every component and every version of the engine has its own.
+const MAX_IMAGES: usize = 64;
 /// Where a process finds its own descriptors by path.
 #[cfg(target_os = "linux")]
 const DESCRIPTORS: &str = "/proc/self/fd";
@@ -180,6 +182,24 @@ impl ImageCache {
         done
     }
 
+    /// Deletes the oldest files where there is no room for one more. Whoever has one mapped keeps it.
+    fn prune(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.folder)? {
+            let entry = entry?;
+            let stat = rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                files.push((stat.st_mtime, stat.st_mtime_nsec, entry.file_name().to_owned()));
+            }
+        }
+        files.sort();
+        let surplus = (files.len() + 1).saturating_sub(MAX_IMAGES);
+        for (_, _, name) in files.into_iter().take(surplus) {
+            rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?;
+        }
+        Ok(())
+    }
+
     fn write_new(&self, name: &str, code: &[u8], tag: &[u8]) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
@@ -250,6 +270,9 @@ pub fn load(engine: &Engine, cache: Option<&ImageCache>, wasm: &[u8]) -> Result<
         Err(cause) => tracing::warn!(image = name, %cause, "a cached component image is not used and made anew"),
     }
     let code = engine.precompile_component(wasm).map_err(ImageError::Compile)?;
+    if let Err(cause) = cache.prune() {
+        tracing::warn!(%cause, "old component images cannot be deleted");
+    }
     let cached = cache.write(&name, &code).map_err(Unusable::Io).and_then(|()| cache.read(engine, &name));
     cached.or_else(|cause| {
         tracing::warn!(image = name, %cause, "a component image cannot be cached; the next start is slow");

@@ -134,10 +134,11 @@ impl PolicyModule {
     /// # Errors
     /// Where it gave no verdict that can be used.
     pub fn evaluate(&self, input: &Input) -> Result<Verdict, JudgeError> {
-        let mut live = self.sandboxes.take().map_err(|error| judge_error(&error))?;
-        let answer = live.instance.standin_obo_policy().call_evaluate(&mut live.store, input);
-        let answer = answer.map_err(|error| judge_error(&error))?;
-        self.sandboxes.give_back(live);
+        let answer = self.sandboxes.evaluate(input).map_err(|cause| {
+            // The core learns only what kind of failure it was; whoever wrote the module wants to know more.
+            tracing::debug!(module = self.digest, cause = format!("{cause:#}"), "a policy module gave no verdict");
+            judge_error(&cause)
+        })?;
         let verdict = answer.map_err(|text| JudgeError::Module(answer::bounded(text)))?;
         if answer::is_well_formed(&verdict) { Ok(verdict) } else { Err(JudgeError::Invalid) }
     }
@@ -152,6 +153,13 @@ struct Sandboxes {
 }
 
 impl Sandboxes {
+    fn evaluate(&self, input: &Input) -> wasmtime::Result<Result<Verdict, String>> {
+        let mut live = self.take()?;
+        let answer = live.instance.standin_obo_policy().call_evaluate(&mut live.store, input)?;
+        self.give_back(live);
+        Ok(answer)
+    }
+
     fn describe(&self) -> wasmtime::Result<Manifest> {
         let mut live = self.take()?;
         live.instance.standin_obo_policy().call_describe(&mut live.store)

@@ -138,6 +138,19 @@ fn what_is_no_component_does_not_load() {
 }
 
 #[test]
+fn old_images_are_deleted() {
+    let (cache, engine, _dir, path) = cached();
+    let folder = path.parent().unwrap();
+    fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    for number in 0..MAX_IMAGES {
+        fs::write(folder.join(format!("{number}.cwasm")), b"later").unwrap();
+    }
+    load(&engine, Some(&cache), &wat::parse_str("(component (component))").unwrap()).unwrap();
+    assert!(!path.exists());
+    assert_eq!(fs::read_dir(folder).unwrap().count(), MAX_IMAGES);
+}
+
+#[test]
 fn the_key_is_not_shown() {
     let (cache, ..) = cached();
     assert!(format!("{cache:?}").contains("[redacted]"));
