@@ -19,7 +19,16 @@ pub fn handle(ports: &impl Ports, request: &HttpRequest) -> HttpResponse {
     let settings = ports.settings();
     match route(ports, &settings, request) {
         Ok(answer) => answer.finish(&request.correlation_id),
-        Err(failure) => failed(&failure),
+        Err(failure) => {
+            let mut response = failed(&failure);
+            if failure.code == RequestError::Method.entry().code
+                && let Some(face) = Face::at(&request.path, issuer_path(&settings.issuer))
+            {
+                // RFC 9110 §15.5.6: what this path does answer.
+                response.headers.push(header(("allow", &face.methods().join(", "))));
+            }
+            response
+        }
     }
 }
 
@@ -146,9 +155,6 @@ fn failed(failure: &Failure) -> HttpResponse {
     ];
     if failure.oauth_error == OAuthError::InvalidClient.name() {
         headers.push(header(("www-authenticate", "Basic realm=\"standin\", charset=\"UTF-8\"")));
-    }
-    if failure.code == RequestError::Method.entry().code {
-        headers.push(header(("allow", "GET, HEAD, POST")));
     }
     if let Some(seconds) = failure.retry_after {
         headers.push(header(("retry-after", &seconds.to_string())));

@@ -117,8 +117,9 @@ pub(crate) fn authenticate(ports: &impl Ports, attempt: &mut Attempt, request: &
 }
 
 pub(crate) fn find(ports: &impl Ports, attempt: &mut Attempt, caller: Caller, request: &Request) -> Result<Target, Problem> {
-    let target = target::resolve(ports, attempt.settings(), attempt.now(), caller, request)?;
-    attempt.resolved(target.resolved());
+    let found = target::resolve(ports, attempt.settings(), attempt.now(), caller, request)?;
+    attempt.resolved(found.resolved());
+    let target = found.bounded(ports, attempt.settings(), attempt.now(), request)?;
     attempt.stage("resolve", ports);
     Ok(target)
 }

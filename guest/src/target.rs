@@ -84,6 +84,30 @@ impl Resolved {
     }
 }
 
+/// A caller that was authenticated and a subject that was found, before anything is bounded.
+#[derive(Debug)]
+pub struct Found {
+    caller: Caller,
+    resolved: Resolved,
+}
+
+impl Found {
+    /// The subject.
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    /// The target, with the most that could be granted of what is asked.
+    ///
+    /// # Errors
+    /// The first rule that what is asked for breaks.
+    pub fn bounded(self, ports: &impl Ports, settings: &System, now: u64, request: &Request) -> Result<Target, Problem> {
+        let Self { caller, resolved } = self;
+        let ceiling = ceiling::of(ports, settings, now, caller.client(), &resolved, request)?;
+        Ok(Target { caller, resolved, ceiling })
+    }
+}
+
 /// A caller that was authenticated and a subject that was found: the proof that `policy` consumes.
 #[derive(Debug)]
 pub struct Target {
@@ -109,11 +133,11 @@ impl Target {
     }
 }
 
-/// Finds the subject the caller names, in one of the caller's tenants, and the ceiling.
+/// Finds the subject the caller names, in one of the caller's tenants.
 ///
 /// # Errors
-/// That the caller may not name such a subject, or the first rule that the subject or what is asked for breaks.
-pub fn resolve(ports: &impl Ports, settings: &System, now: u64, caller: Caller, request: &Request) -> Result<Target, Problem> {
+/// That the caller may not name such a subject, or the first rule that the subject breaks.
+pub fn resolve(ports: &impl Ports, settings: &System, now: u64, caller: Caller, request: &Request) -> Result<Found, Problem> {
     refuse_unsupported(request)?;
     let kind = subject_kind(&request.subject);
     if !caller.client().subjects.contains(&kind) {
@@ -124,8 +148,7 @@ pub fn resolve(ports: &impl Ports, settings: &System, now: u64, caller: Caller, 
         Subject::Descriptor(descriptor) => descriptor::resolve(ports, &caller, descriptor)?,
         Subject::Delegation(_) | Subject::Caller => return Err(Problem::at(RequestError::Unsupported, "subject")),
     };
-    let ceiling = ceiling::of(ports, settings, now, caller.client(), &resolved, request)?;
-    Ok(Target { caller, resolved, ceiling })
+    Ok(Found { caller, resolved })
 }
 
 fn subject_kind(subject: &Subject) -> SubjectKind {

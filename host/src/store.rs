@@ -30,7 +30,7 @@ pub const SWEEP: usize = 1_000;
 pub enum Space {
     /// Values that may be used once, such as the `jti` of an assertion. Insert-only.
     SingleUse,
-    /// Digests of revoked `jti`. Insert-only.
+    /// Revoked `jti`, as they stand in the tokens. Insert-only.
     Revocation,
     /// Free for the component's own small state.
     State,
