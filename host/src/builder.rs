@@ -294,11 +294,7 @@ impl Builder {
         Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log }) })
     }
 
-    fn audit_log(
-        &self,
-        keys: &Arc<dyn Keys>,
-        file_keys: Option<&FileKeys>,
-    ) -> Result<OpenedLog, BuildError> {
+    fn audit_log(&self, keys: &Arc<dyn Keys>, file_keys: Option<&FileKeys>) -> Result<OpenedLog, BuildError> {
         if let Some(audit) = &self.parts.audit {
             return Ok((Arc::clone(audit), None));
         }

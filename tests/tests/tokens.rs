@@ -111,16 +111,25 @@ async fn forged_and_misshapen_tokens_are_refused() {
     }
     let twice = format!("{}.{}.AAAA", message(&header(), &claims).split('.').next().unwrap(), {
         use base64::Engine as _;
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"iss":"https://idp.example.com","iss":"https://evil.example.com"}"#)
+        base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .encode(r#"{"iss":"https://idp.example.com","iss":"https://evil.example.com"}"#)
     });
     let cases = [
         ("alg none", format!("{}.", message(&json!({ "alg": "none", "typ": "JWT", "kid": KID }), &claims)), "subject.malformed"),
-        ("alg none, signed", format!("{}.{signature}", message(&json!({ "alg": "none", "kid": KID }), &claims)), "subject.algorithm"),
+        (
+            "alg none, signed",
+            format!("{}.{signature}", message(&json!({ "alg": "none", "kid": KID }), &claims)),
+            "subject.algorithm",
+        ),
         ("hmac with the public key", idp.hmac_with_public_key(&claims), "subject.algorithm"),
         ("an algorithm not registered", idp.sign(&json!({ "alg": "RS256", "kid": KID }), &claims), "subject.algorithm"),
         ("unknown kid", idp.sign(&json!({ "alg": "ES256", "kid": "other" }), &claims), "subject.unknown_key"),
         ("stranger's key", idp.sign_as_stranger(&header(), &claims), "subject.signature"),
-        ("changed claims", format!("{}.{signature}", message(&header(), &Idp::claims(json!({ "sub": "root" })))), "subject.signature"),
+        (
+            "changed claims",
+            format!("{}.{signature}", message(&header(), &Idp::claims(json!({ "sub": "root" })))),
+            "subject.signature",
+        ),
         ("typ of something else", idp.sign(&json!({ "alg": "ES256", "typ": "logout+jwt", "kid": KID }), &claims), "subject.type"),
         ("crit", idp.sign(&json!({ "alg": "ES256", "kid": KID, "crit": ["exp"] }), &claims), "subject.malformed"),
         ("two parts", head.to_owned(), "subject.malformed"),
@@ -191,7 +200,8 @@ async fn key_sets_are_cached_refreshed_with_measure_and_outlive_their_source() {
 async fn a_hop_is_for_the_addressee_only_and_narrows() {
     let world = World::new().await;
     let standin = world.standin().await;
-    let first = mint(&standin, asking("svc-router", world.idp.token(json!({})), &["expenses:read"], API, Some(200))).await.unwrap();
+    let first =
+        mint(&standin, asking("svc-router", world.idp.token(json!({})), &["expenses:read"], API, Some(200))).await.unwrap();
     let first_claims = claims_of(&first.token);
     assert_eq!(exchange(&standin, "svc-router", first.token.clone()).await.unwrap_err(), "subject.addressee");
     assert_eq!(exchange(&standin, "svc-strict", first.token.clone()).await.unwrap_err(), "subject.addressee");
@@ -224,7 +234,12 @@ async fn a_provisional_subject_stays_provisional() {
 
 #[tokio::test]
 async fn a_chain_stops_growing_at_its_cap() {
-    let loops = |text: &mut String| *text = text.replace("is_audience = [\"https://api.example.com\"]", "is_audience = [\"https://api.example.com\"]\ndefault_scopes = [\"expenses:read\"]");
+    let loops = |text: &mut String| {
+        *text = text.replace(
+            "is_audience = [\"https://api.example.com\"]",
+            "is_audience = [\"https://api.example.com\"]\ndefault_scopes = [\"expenses:read\"]",
+        )
+    };
     let world = World::with(loops, |_| {}).await;
     let standin = world.standin().await;
     let mut subject_token = mint(&standin, request("svc-router", token(world.idp.token(json!({}))))).await.unwrap().token;
@@ -262,7 +277,10 @@ async fn scopes_narrow_and_say_what_was_dropped() {
     let dropped = standin::attribute(&minted.attributes, "dropped_scope").unwrap();
     assert_eq!(dropped, json!([{ "scope": "expenses:write", "by": "subject" }]));
     assert_eq!(mint(&standin, asking("svc-strict", read_only(), both, API, None)).await.unwrap_err(), "scope.not_allowed");
-    assert_eq!(mint(&standin, asking("svc-router", read_only(), &["expenses:write"], API, None)).await.unwrap_err(), "scope.empty");
+    assert_eq!(
+        mint(&standin, asking("svc-router", read_only(), &["expenses:write"], API, None)).await.unwrap_err(),
+        "scope.empty"
+    );
     assert_eq!(mint(&standin, asking("svc-router", read_only(), &["bad\"scope"], API, None)).await.unwrap_err(), "scope.invalid");
     // Nothing asked is the client's default; the audience's own scopes are a term too.
     let minted = mint(&standin, asking("svc-router", world.idp.token(json!({})), &[], API, None)).await.unwrap();
@@ -296,7 +314,12 @@ async fn audiences_are_the_clients_own_and_well_formed() {
 #[case::the_audiences(LEDGER, Some(3600), 600, 120)]
 #[case::what_remains(API, Some(3600), 90, 90)]
 #[tokio::test]
-async fn a_lifetime_is_the_least_of_its_bounds(#[case] audience: &str, #[case] asked: Option<u32>, #[case] remains: u64, #[case] granted: u32) {
+async fn a_lifetime_is_the_least_of_its_bounds(
+    #[case] audience: &str,
+    #[case] asked: Option<u32>,
+    #[case] remains: u64,
+    #[case] granted: u32,
+) {
     let world = World::new().await;
     let standin = world.standin().await;
     let subject = world.idp.token(json!({ "exp": now() + remains }));
@@ -308,7 +331,10 @@ async fn a_lifetime_is_the_least_of_its_bounds(#[case] audience: &str, #[case] a
 async fn no_lifetime_is_no_token() {
     let world = World::new().await;
     let standin = world.standin().await;
-    assert_eq!(mint(&standin, asking("svc-router", world.idp.token(json!({})), &[], API, Some(0))).await.unwrap_err(), "ttl.none");
+    assert_eq!(
+        mint(&standin, asking("svc-router", world.idp.token(json!({})), &[], API, Some(0))).await.unwrap_err(),
+        "ttl.none"
+    );
 }
 
 #[tokio::test]
