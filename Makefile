@@ -16,6 +16,7 @@ demo: toolchain ## Build, then run the main job for real on loopback
 test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test through the real component
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 
 bench: toolchain ## Measure against the floor; writes target/bench.json (needs wrk)

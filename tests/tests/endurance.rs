@@ -286,39 +286,11 @@ impl Drop for Process {
     }
 }
 
-/// The command beside this test's own program, `<target>/<profile>/standin`; built first where it is missing or older than its sources.
+/// The command beside this test's own program, `<target>/<profile>/standin`; `make test` builds it before it runs any test.
 fn standin_binary() -> PathBuf {
-    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let mut built = BUILT.lock().unwrap();
-    built.get_or_insert_with(build_standin).clone()
-}
-
-fn build_standin() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().find(|folder| folder.join("deps").is_dir()).unwrap();
     let binary = profile.join("standin");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let sources = ["host", "guest", "policies/baseline", "wit", "Cargo.lock"].map(|source| newest(&root.join(source)));
-    let age = binary.metadata().and_then(|metadata| metadata.modified());
-    if age.is_err() || age.is_ok_and(|built| sources.iter().any(|changed| *changed > built)) {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(root)
-            .args(["build", "--quiet", "--locked", "--package", "standin", "--bin", "standin", "--target-dir"])
-            .arg(profile.parent().unwrap());
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success());
-    }
+    assert!(binary.is_file(), "there is no {}: cargo build --workspace --all-targets makes it", binary.display());
     binary
-}
-
-/// When anything in there changed last.
-fn newest(path: &Path) -> SystemTime {
-    if !path.is_dir() {
-        return path.metadata().unwrap().modified().unwrap();
-    }
-    let inside = std::fs::read_dir(path).unwrap().map(|entry| newest(&entry.unwrap().path()));
-    inside.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
