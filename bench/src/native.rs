@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use standin::clock::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 
-use crate::world::{self, API, CLIENT, IDP, ISSUER, SCOPE};
+use crate::world::{self, API, CLIENT, IDP, ISSUER};
 
 const LIFETIME: u64 = 300;
 
