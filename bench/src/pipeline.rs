@@ -62,7 +62,6 @@ async fn in_memory(world: &World, variant: Variant) -> anyhow::Result<Standin> {
         .store(Arc::new(MemoryStore::new(Arc::new(SystemClock::default()))))
         .audit(Arc::new(MemoryAudit::new(1_000)))
         .remember_signatures(false);
-    let builder = match std::env::var("BENCH_COMPONENT") { Ok(path) => builder.component_file(path), Err(_) => builder };
     Ok(builder.build().await?)
 }
 
