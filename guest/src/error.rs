@@ -213,7 +213,6 @@ stages! {
         Refused: "mint.refused", ServerError, 500, Never, "the host refused to sign", "The audit record says what the host's own check found.";
         KeysUnavailable: "keys.unavailable", TemporarilyUnavailable, 503, After(5), "the signing key cannot be used", "Check the keys; /readyz says more.";
         AuditUnavailable: "audit.unavailable", TemporarilyUnavailable, 503, After(5), "the audit record cannot be written", "Check the audit log's disk; /readyz says more.";
-        Entropy: "entropy.unavailable", TemporarilyUnavailable, 503, After(5), "no random bytes can be had", "Check the machine's random source.";
     }
     /// The sandbox failed; the host answers.
     RuntimeError {

@@ -92,7 +92,7 @@ fn claims<'a>(
         aud: &grant.audience,
         exp: now.saturating_add(u64::from(grant.ttl)).min(resolved.expires_at.unwrap_or(u64::MAX)),
         iat: now,
-        jti: URL_SAFE_NO_PAD.encode(ports.bits128().ok_or(MintError::Entropy)?),
+        jti: URL_SAFE_NO_PAD.encode(ports.bits128().ok_or(MintError::KeysUnavailable)?),
         client_id: &caller.client().id,
         scope: grant.scope.join(" "),
         act: act.map_err(|_| SubjectError::ChainTooLong)?,
