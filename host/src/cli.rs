@@ -63,7 +63,7 @@ enum Command {
     /// Fill and search the directory.
     #[command(subcommand)]
     Directory(directory::Command),
-    /// Verify audit logs.
+    /// Verify audit logs, and accept a damaged one.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Write the component to a file, for gateways that load it.

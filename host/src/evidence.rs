@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::bindings::directory::{Account, Machine, User, UserKey};
-use crate::bindings::types::{Input, Verdict};
+use crate::bindings::types::{Attribute, Input, Verdict};
 
 /// The most directory questions, verifications and digests one request may ask for.
 pub const MAX_LOOKUPS: usize = 64;
@@ -80,6 +80,8 @@ pub struct Evidence {
     pub callers: Vec<String>,
     /// Ids of the clients for whom the embedding program vouched; counts only where their registration says so.
     pub attested: Vec<String>,
+    /// The facts that the edge itself gave with the request; the component cannot add to them.
+    pub edge: Vec<Attribute>,
     /// Verified tokens.
     pub tokens: Vec<SeenToken>,
     /// Accounts the directory has named.

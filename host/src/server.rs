@@ -103,10 +103,15 @@ impl Server {
             let watcher = graceful.watcher();
             tokio::spawn(async move {
                 let _slot = slot;
+                // The protocol is settled before a byte is read: telling them apart by their first bytes has no time limit.
                 match tls {
-                    None => connection(&builder, stream, peer, answerer, watcher).await,
+                    None => connection(&builder.http1_only(), stream, peer, answerer, watcher).await,
                     Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(&builder, stream, peer, answerer, watcher).await,
+                        Ok(Ok(stream)) => {
+                            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                            let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+                            connection(&builder, stream, peer, answerer, watcher).await;
+                        }
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake"),
                         Err(_elapsed) => tracing::debug!(%peer, "tls handshake timed out"),
                     },

@@ -95,7 +95,7 @@ impl Standin {
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn mint_on_behalf(&self, mut request: Request) -> Result<Minted, Failure> {
         let mut call = self.begin(&mut request.correlation_id).await?;
-        call.vouch(&request.caller);
+        call.vouch(&request);
         let answer = call.bounded(async |sandbox| sandbox.mint_on_behalf(&request).await).await?;
         call.end(answer).await
     }
@@ -106,7 +106,7 @@ impl Standin {
     /// The failure, only where the caller could not be authenticated or the sandbox failed.
     pub async fn explain(&self, mut request: Request) -> Result<String, Failure> {
         let mut call = self.begin(&mut request.correlation_id).await?;
-        call.vouch(&request.caller);
+        call.vouch(&request);
         let answer = call.bounded(async |sandbox| sandbox.explain(&request).await).await?;
         // A dry run answers also where it could not be recorded, and says so; whoever hid it is recorded here.
         if answer.is_ok()
@@ -126,7 +126,7 @@ impl Standin {
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn resolve_target(&self, mut request: Request) -> Result<Target, Failure> {
         let mut call = self.begin(&mut request.correlation_id).await?;
-        call.vouch(&request.caller);
+        call.vouch(&request);
         let answer = call
             .bounded(async |sandbox| {
                 let (standin, store) = sandbox.enter();
@@ -328,10 +328,13 @@ struct Call {
 }
 
 impl Call {
-    /// The embedding program's word for a client; only the embedding API has it.
-    fn vouch(&mut self, credential: &Credential) {
-        if let (Credential::Attested(client), Some(sandbox)) = (credential, &mut self.sandbox) {
-            sandbox.state().evidence.saw_attested(client);
+    /// The embedding program's word for a client, and its own facts about the request; only the embedding API has them.
+    fn vouch(&mut self, request: &Request) {
+        let Some(sandbox) = &mut self.sandbox else { return };
+        let evidence = &mut sandbox.state().evidence;
+        evidence.edge.clone_from(&request.attributes);
+        if let Credential::Attested(client) = &request.caller {
+            evidence.saw_attested(client);
         }
     }
 

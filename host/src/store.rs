@@ -51,6 +51,22 @@ impl Space {
         [Self::SingleUse, Self::Revocation, Self::State].into_iter().find(|space| space.name() == name)
     }
 
+    /// Whether the component may read it. No flow of this version needs more.
+    pub fn component_reads(self) -> bool {
+        match self {
+            Self::Revocation => true,
+            Self::SingleUse | Self::State => false,
+        }
+    }
+
+    /// Whether the component may write it. No flow of this version writes: what outlives a request could carry one caller's
+    /// credential into another's sandbox.
+    pub fn component_writes(self) -> bool {
+        match self {
+            Self::SingleUse | Self::Revocation | Self::State => false,
+        }
+    }
+
     /// Whether what was once written stays until it expires.
     pub fn insert_only(self) -> bool {
         match self {
@@ -155,7 +171,7 @@ impl StoreView<'_> {
 
 impl crate::bindings::store::Host for StoreView<'_> {
     async fn get_many(&mut self, space: String, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Entry>>, StoreError> {
-        let space = Space::named(&space).ok_or(StoreError::Refused)?;
+        let space = Space::named(&space).filter(|space| space.component_reads()).ok_or(StoreError::Refused)?;
         if keys.len() > MAX_KEYS || keys.iter().any(|key| key.len() > MAX_KEY) {
             return Err(StoreError::TooLarge);
         }
@@ -170,7 +186,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
         value: Vec<u8>,
         expires_at: u64,
     ) -> Result<Swap, StoreError> {
-        let space = Space::named(&space).ok_or(StoreError::Refused)?;
+        let space = Space::named(&space).filter(|space| space.component_writes()).ok_or(StoreError::Refused)?;
         if space.insert_only() && expected.is_some() {
             return Err(StoreError::Refused);
         }
@@ -181,7 +197,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
     }
 
     async fn delete(&mut self, space: String, key: Vec<u8>, expected: Option<u64>) -> Result<bool, StoreError> {
-        let space = Space::named(&space).ok_or(StoreError::Refused)?;
+        let space = Space::named(&space).filter(|space| space.component_writes()).ok_or(StoreError::Refused)?;
         if space.insert_only() {
             return Err(StoreError::Refused);
         }

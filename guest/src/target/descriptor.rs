@@ -90,6 +90,7 @@ fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
 
 fn live_key_user(ports: &impl Ports, machine: &Machine) -> Result<User, Problem> {
     let mut users: Vec<&String> = machine.api_keys.iter().filter(|key| key.state == State::Active).map(|key| &key.user).collect();
+    users.sort_unstable();
     users.dedup();
     match users.as_slice() {
         [] => Err(TargetError::NoLiveKey.into()),

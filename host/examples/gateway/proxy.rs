@@ -126,6 +126,9 @@ impl Gateway {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if leaves_its_folder(request.uri().path()) {
+            return refusal(StatusCode::BAD_REQUEST, "path", "");
+        }
         let Some(route) = self.routes.iter().find(|route| route.covers(request.uri().path())) else {
             return refusal(StatusCode::NOT_FOUND, "no_route", "");
         };
@@ -178,6 +181,14 @@ impl Gateway {
         let body = Limited::new(reqwest::Body::from(sent), MAX_BODY).collect().await.map_err(|error| anyhow::anyhow!(error))?;
         Ok(response.body(Full::new(body.to_bytes()))?)
     }
+}
+
+/// Whether a segment is `.` or `..`, in any spelling: the upstream would see another path than the route did.
+fn leaves_its_folder(path: &str) -> bool {
+    let segments = path.split(['/', '\\']).map(|segment| segment.to_ascii_lowercase().replace("%2e", "."));
+    path.to_ascii_lowercase().contains("%2f")
+        || path.to_ascii_lowercase().contains("%5c")
+        || segments.into_iter().any(|segment| segment == "." || segment == "..")
 }
 
 /// The one bearer token of the header (RFC 6750 §2.1).

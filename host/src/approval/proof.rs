@@ -152,7 +152,7 @@ pub(crate) struct Proof {
 
 /// Replaces what the component says by what the host knows, as far as it is proven, and proves it.
 pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Proof, Unproven> {
-    forget(input, now);
+    forget(input, &evidence.edge, now);
     let client = caller::prove(&input.caller.id, evidence, registry, now)?;
     input.caller = Party {
         kind: "client".to_owned(),
@@ -179,9 +179,9 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
 }
 
 /// Takes out whatever could pass for a fact of the host's.
-fn forget(input: &mut Input, now: u64) {
+fn forget(input: &mut Input, edge: &[Attribute], now: u64) {
     input.now = now;
-    input.attributes.retain(|attribute| attribute.name.starts_with("edge."));
+    input.attributes = edge.iter().filter(|attribute| attribute.name.starts_with("edge.")).cloned().collect();
     input.chain.clear();
     input.caller.kind = "client".to_owned();
     for party in [&mut input.caller, &mut input.subject] {

@@ -163,10 +163,15 @@ fn by_machine(question: &Question<'_>, machine: &Machine) -> Result<Subject, Unp
     if machine.account.tenant != question.tenant || !is_active(machine.account.state) {
         return Err(Unproven::HostAccount);
     }
-    let live = machine.api_keys.iter().filter(|key| is_active(key.state));
-    let mut users = live.filter_map(|key| question.evidence.users.iter().rfind(|user| user.id == key.user));
-    let user = users
-        .find(|user| is_active(user.state) && user.primary_account.as_ref() == Some(&machine.account.id))
+    // All live keys have to be of one user, or the component could choose among them.
+    let mut owners = machine.api_keys.iter().filter(|key| is_active(key.state)).map(|key| &key.user);
+    let owner = owners.next().ok_or(Unproven::HostKey)?;
+    if owners.any(|other| other != owner) {
+        return Err(Unproven::HostKey);
+    }
+    let user = question.evidence.users.iter().rfind(|user| user.id == *owner);
+    let user = user
+        .filter(|user| is_active(user.state) && user.primary_account.as_ref() == Some(&machine.account.id))
         .ok_or(Unproven::HostKey)?;
     if user.protected && !question.client.protected {
         return Err(Unproven::Protected);

@@ -1,6 +1,6 @@
 //! `standin client`
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -131,17 +131,30 @@ fn rotate(document: &mut DocumentMut, id: &str, digest: &str) -> anyhow::Result<
 
 /// Changes the file in one step, and only to something that serves.
 fn edit(path: &Path, change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let beside = path.with_extension("toml.new");
+    let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+    let file = lock.with_context(|| format!("cannot write {}; another edit may be under way", beside.display()))?;
+    let edited = rewrite(path, &beside, file, change);
+    if edited.is_err() {
+        std::fs::remove_file(&beside).with_context(|| format!("cannot remove {}", beside.display()))?;
+    }
+    edited
+}
+
+/// Rewrites `path` through `file`, which lies `beside` it and keeps other edits out.
+fn rewrite(
+    path: &Path,
+    beside: &Path,
+    mut file: File,
+    change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut document: DocumentMut = text.parse().with_context(|| format!("cannot parse {}", path.display()))?;
     change(&mut document)?;
     let changed = document.to_string();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Config::parse(&changed, folder).map_err(super::BadConfig::from)?;
-    let beside = path.with_extension("toml.new");
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
-        file.write_all(changed.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+    let written = file.write_all(changed.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(beside, path));
+    let durable = written.and_then(|()| File::open(folder)?.sync_all());
+    durable.with_context(|| format!("cannot write {}", path.display()))
 }

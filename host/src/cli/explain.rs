@@ -6,6 +6,7 @@ use super::request::RequestArgs;
 use super::{Refused, print_json, term};
 
 /// Does everything but sign, and shows every check, ceiling and reason. The attempt is recorded as a dry run.
+/// Opens the audit log as its one writer: stop the server on this configuration first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -23,7 +24,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let page: Value = match explained {
         Ok(page) => serde_json::from_str(&page)?,
         Err(failure) => serde_json::json!({
-            "outcome": "deny", "correlation_id": failure.correlation_id,
+            "outcome": if failure.status >= 500 { "fail" } else { "deny" }, "correlation_id": failure.correlation_id,
             "failure": { "code": failure.code, "error": failure.oauth_error, "status": failure.status, "message": failure.message },
         }),
     };
@@ -37,7 +38,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 fn print_page(page: &Value) {
     let stream = term::Stream::Out;
-    for section in ["caller", "subject", "tenant", "ceilings", "granted", "dropped", "rules", "claims", "failure"] {
+    for section in
+        ["correlation_id", "caller", "subject", "tenant", "ceilings", "granted", "dropped", "rules", "claims", "failure"]
+    {
         let Some(value) = page.get(section) else { continue };
         println!("{}", stream.bold(section));
         print_value(value, 1);

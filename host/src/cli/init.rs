@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -37,6 +37,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} is not empty", dir.display());
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let made = fs::metadata(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    if made.uid() != rustix::process::geteuid().as_raw() || made.mode() & 0o022 != 0 {
+        bail!("{} belongs to another user or lets others write", dir.display());
+    }
     let secret = client::new_secret()?;
     let text = starter(args, &secret.digest);
     let config = Config::parse(&text, dir).map_err(super::BadConfig::from)?;

@@ -6,9 +6,10 @@ use super::request::RequestArgs;
 use super::{Refused, print_json, term};
 
 /// Mints one token through the embedding API. The token goes to standard output, everything else to standard error.
+/// Opens the audit log as its one writer: stop the server on this configuration first.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  STANDIN_CLIENT_SECRET=… standin mint --client svc-router --user alice@example.com --scope expenses:read"
+    after_help = "Example:\n  STANDIN_CLIENT_SECRET=… standin mint --client svc-first --user alice@example.com --scope expenses:read"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -17,8 +17,9 @@ const UPKEEP: Duration = Duration::from_secs(30);
 /// Buckets of durations, in seconds.
 const BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
-/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP reloads standin.toml, keys and policy as one
-/// snapshot; a bad file leaves the old one serving. SIGTERM and SIGINT finish what is in flight.
+/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP takes up clients,
+/// issuers, audiences, keys and policy as one snapshot, every other key of standin.toml needs a restart; a bad file leaves the old
+/// one serving. SIGTERM and SIGINT finish what is in flight.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -154,10 +154,11 @@ fn timed_store<T: Sandboxed>(engine: &Engine, state: T) -> Store<T> {
         store.data_mut().parts().guard.crossing(hook);
         Ok(())
     });
-    // The epoch runs on during host calls, so its deadline only asks how much the component has really computed.
+    // The epoch runs on during host calls, so its deadline only asks how much the component has really computed. From then on it
+    // yields at every tick: host calls that never wait must not keep the request's own time limit from being looked at.
     store.epoch_deadline_callback(|mut store| {
         let left = store.data_mut().parts().guard.left();
-        if left.is_zero() { Err(Overdue.into()) } else { Ok(UpdateDeadline::Continue(ticks(left))) }
+        if left.is_zero() { Err(Overdue.into()) } else { Ok(UpdateDeadline::Yield(ticks(left).min(1))) }
     });
     renew(&mut store);
     store

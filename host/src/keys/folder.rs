@@ -35,6 +35,9 @@ impl Folder {
         if stat.st_mode & 0o077 != 0 {
             return Err(KeyFileError::FolderMode { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
         }
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(KeyFileError::Owner(path.to_owned()));
+        }
         Ok(Self { fd, path: path.to_owned() })
     }
 

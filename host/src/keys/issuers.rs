@@ -178,6 +178,15 @@ impl IssuerKeySets {
                 _ => Next::Wait(self.fetch(&issuer.source, shared, &mut state)),
             };
         };
+        // A set that was not looked at for long may hold keys that were withdrawn: it serves again only after its source was asked.
+        if age >= 2 * refresh_after(&issuer.source) {
+            if let Some(flight) = state.under_way() {
+                return Next::Wait(flight);
+            }
+            if is_due(state.tried, PAUSE) {
+                return Next::Wait(self.fetch(&issuer.source, shared, &mut state));
+            }
+        }
         let found = answer(&set, kid, algorithm);
         if kid.is_some() && matches!(found, Err(IssuerKeyError::Unknown)) {
             if let Some(flight) = state.under_way() {

@@ -356,7 +356,8 @@ fn the_policy_sees_the_hosts_facts_and_not_the_components() {
     world.input.subject.attributes = vec![lie("mfa")];
     world.input.caller.attributes = vec![lie("trusted")];
     world.input.caller.tenants = texts(&["globex"]);
-    world.input.attributes = vec![lie("edge.country"), lie("cross_tenant.from")];
+    world.input.attributes = vec![lie("edge.invented"), lie("cross_tenant.from")];
+    world.evidence.edge = vec![lie("edge.country"), lie("cross_tenant.from")];
     world.input.chain = texts(&["client:liar"]);
     world.examine().unwrap();
     let names = |list: &[Attribute]| list.iter().map(|fact| fact.name.clone()).collect::<Vec<_>>();
