@@ -103,7 +103,9 @@ impl World {
     /// The lines of the audit log, whole ones only.
     pub fn audit_lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        // The log may be written while it is read: what stands after the last newline is not a line yet.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _unfinished)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
     /// The audit events of one attempt.
