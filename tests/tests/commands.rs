@@ -1,6 +1,6 @@
 //! The command, as a person or a script uses it; `make test` builds it first.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,7 @@
 //! Callers and descriptors: who may ask, whom a descriptor names, and that both say nothing to strangers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Request, Subject};

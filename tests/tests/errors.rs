@@ -2,6 +2,8 @@
 //!
 //! Cases whose cause is a policy that misbehaves use a `Judge` of the test's own here; `zoo.rs` reaches the same codes with real modules.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
