@@ -1,7 +1,7 @@
 //! Measures Standin against the floor: the same job as one native function, and as a bare hyper server around that function.
 //!
 //! One run measures both sides, turn by turn, prints a table and writes `target/bench.json`. A bar that is missed stays in the
-//! table, with its figure and what profiling found.
+//! table, with its figure.
 
 mod cold;
 mod floor;

@@ -80,7 +80,7 @@ impl Table {
         }
         for row in &self.rows {
             if row.shown.as_ref().and_then(|shown| shown.bar).is_some_and(|bar| !is_met(bar, row)) {
-                println!("\n{} misses its bar: {}", row.name, reason(&row.name));
+                println!("\n{} misses its bar", row.name);
             }
         }
     }
@@ -116,14 +116,6 @@ fn describe(bar: Bar, row: &Row) -> String {
 
 fn number(value: f64) -> String {
     if value.fract() == 0.0 || value >= 1_000.0 { format!("{value:.0}") } else { format!("{value:.1}") }
-}
-
-/// What profiling found, for the rows that have missed their bar on the machine they were developed on.
-fn reason(row: &str) -> &'static str {
-    match row {
-        _ if row.starts_with("growth/") => "no lookup depends on the number of entries; repeat on a quiet machine",
-        _ => "not met on this machine in this run; repeat on a quiet machine",
-    }
 }
 
 /// The middle one.
