@@ -95,5 +95,5 @@ fn directory(users: usize) -> String {
             })
         })
         .collect();
-    json!({ "accounts": [{ "id": "acme-eu", "tenant": "acme", "csp_id": 1_001 }], "users": users }).to_string()
+    json!({ "accounts": [{ "id": "acme-eu", "tenant": "acme", "csp_id": 1_001 }], "users": users, "hosts": [] }).to_string()
 }

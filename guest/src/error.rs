@@ -70,7 +70,7 @@ pub struct Entry {
     pub retry: Retry,
     /// What the caller reads.
     pub text: &'static str,
-    /// What to do about it.
+    /// What to do about it; empty inside the component, where nobody reads it.
     pub action: &'static str,
 }
 
@@ -89,7 +89,7 @@ macro_rules! stages {
                 pub const fn entry(self) -> Entry {
                     match self {
                         $(Self::$variant => Entry {
-                            code: $code, oauth: OAuthError::$oauth, status: $status, retry: $retry, text: $text, action: $action,
+                            code: $code, oauth: OAuthError::$oauth, status: $status, retry: $retry, text: $text, action: if cfg!(target_family = "wasm") { "" } else { $action },
                         },)*
                     }
                 }
