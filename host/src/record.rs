@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use standin_guest::claims;
 
 use self::json::{Asked, Decision, Granted, Origin, Requester};
 use crate::approval::{Approval, Covered};
@@ -187,29 +188,10 @@ fn encode(event: &impl Serialize) -> Result<String, RecordError> {
 /// The component's event as it stands: one line, one object, not too long, not too deep.
 fn component_event(detail: &str) -> Result<&RawValue, RecordError> {
     let one_line = !detail.bytes().any(|byte| byte == b'\n' || byte == b'\r');
-    if detail.len() > MAX_DETAIL || !one_line || !detail.starts_with('{') || depth(detail) > MAX_DEPTH {
+    if detail.len() > MAX_DETAIL || !one_line || !detail.starts_with('{') || claims::depth(detail.as_bytes()) > MAX_DEPTH {
         return Err(RecordError::Malformed);
     }
     serde_json::from_str(detail).map_err(|_| RecordError::Malformed)
-}
-
-/// How deep brackets nest outside of strings.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 /// Whether a code is one of those that can stand in the log.

@@ -218,7 +218,7 @@ async fn files_are_read_again_for_an_unknown_kid_and_after_a_minute() {
     }
     assert_eq!(find(&third).await, Ok(()));
 
-    // A broken file changes nothing for now.
+    // A broken file leaves the set that was read before in place.
     std::fs::write(&path, "{").unwrap();
     stand.clock.pass(60);
     assert_eq!(find(&third).await, Ok(()));
