@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::clock::{Clock, Entropy, SystemClock};
+use crate::clock::{Clock, Entropy};
 
 mod sandbox;
 mod supply;
@@ -202,11 +202,6 @@ fn pooled_config(options: &RuntimeOptions) -> Config {
     let mut config = base_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
-}
-
-/// Time for limits. Not the `Clock` port: a request whose clock stands still must come to its end too.
-fn meter() -> SystemClock {
-    SystemClock::default()
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ pub mod engine;
 pub mod evidence;
 pub mod http;
 pub mod image;
+pub mod json;
 pub mod keys;
 pub mod policy;
 pub mod record;
