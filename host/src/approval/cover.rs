@@ -7,10 +7,11 @@ use standin_guest::id;
 use super::Approval;
 use super::subject::AccountIds;
 use crate::json;
-use crate::record::MAX_DEPTH;
 
 /// The longest claims set, in bytes.
 const MAX_CLAIMS: usize = 16 * 1024;
+/// Their deepest nesting: a chain of actors at its longest, and some room.
+const MAX_DEPTH: u8 = 32;
 /// How far `iat` and `nbf` may lie from now.
 const SKEW: u64 = 5;
 /// 128 random bits take 22 characters of base64url.
