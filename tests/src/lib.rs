@@ -8,6 +8,7 @@
 pub mod idp;
 pub mod peer;
 pub mod ports;
+pub mod process;
 pub mod requests;
 pub mod world;
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::idp::Idp;
+use crate::process;
 
 /// The issuer under test.
 pub const ISSUER: &str = "https://obo.example.com";
@@ -106,6 +108,15 @@ impl World {
         // The log may be written while it is read: what stands after the last newline is not a line yet.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _unfinished)| whole);
         whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// Nothing is wrong with the log; checked by the command, with the keys of the configuration.
+    pub fn verify_audit(&self) {
+        let mut command = Command::new(process::binary());
+        let command = command.args(["audit", "verify", "--config"]).arg(self.path("standin.toml")).arg(self.path("audit.jsonl"));
+        let output = command.output().expect("the command runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
     }
 
     /// The audit events of one attempt.

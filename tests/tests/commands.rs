@@ -2,17 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use standin_tests::process;
 
 fn standin(folder: &Path, arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let profile: &Path = test.ancestors().find(|folder| folder.join("deps").is_dir()).unwrap();
-    let binary: PathBuf = profile.join("standin");
-    assert!(binary.is_file(), "there is no {}: cargo build --workspace --all-targets makes it", binary.display());
-    Command::new(binary).current_dir(folder).args(arguments).output().unwrap()
+    Command::new(process::binary()).current_dir(folder).args(arguments).output().unwrap()
 }
 
 fn done(folder: &Path, arguments: &[&str]) -> String {
