@@ -78,6 +78,9 @@ pub enum BuildError {
         /// The cause.
         source: ProviderError,
     },
+    /// A reload changes what is in use from the start to the end.
+    #[error("only a restart can change {}", .0.join(", "))]
+    NeedsRestart(Vec<&'static str>),
     /// The task that loaded the policy died.
     #[error("loading did not finish")]
     Interrupted,
@@ -249,7 +252,13 @@ impl Builder {
             (Some(config), Some(keys)) => Some(ImageCache::open(&config.runtime.cache, &seal(keys, "image-cache"))?),
             (Some(_) | None, _) => None,
         };
-        let loader = Loader { runtime, images: images.map(Arc::new), parts: self.parts.clone(), clock: Arc::clone(&self.clock) };
+        let mut loader = Loader {
+            runtime,
+            images: images.map(Arc::new),
+            parts: self.parts.clone(),
+            clock: Arc::clone(&self.clock),
+            begun_with: None,
+        };
         let snapshot = loader.snapshot(config, file_keys.clone())?;
         let (audit, log) = self.audit_log(&snapshot.keys, file_keys.as_deref())?;
         let http = self.parts.http.clone().unwrap_or_else(|| Arc::new(ReqwestHttp::new()));
@@ -291,6 +300,7 @@ impl Builder {
         let slots = usize::try_from(options.slots).unwrap_or(usize::MAX);
         let supply = Supply::new(&loader.runtime, template, make);
         let in_flight = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
+        loader.begun_with = self.config.map(Config::without_registrations);
         Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log }) })
     }
 
@@ -342,6 +352,8 @@ pub(crate) struct Loader {
     images: Option<Arc<ImageCache>>,
     parts: Parts,
     clock: Arc<dyn Clock>,
+    /// The configuration of the start, without its registrations.
+    begun_with: Option<Config>,
 }
 
 impl Loader {
@@ -389,13 +401,18 @@ impl Loader {
 }
 
 impl Standin {
-    /// Takes registrations, keys and policy from another configuration, as one snapshot. Requests in flight end on the old one; on
-    /// an error the old one serves on. Addresses, databases, audit log and sandbox limits stay as they were at the start.
+    /// Takes registrations, keys, policy and the limits of tokens from another configuration, as one snapshot. Requests in flight
+    /// end on the old one; on an error the old one serves on.
     ///
     /// # Errors
-    /// The first part that cannot be used.
+    /// The first part that cannot be used; [`BuildError::NeedsRestart`] where it differs from the configuration of the start in
+    /// anything else.
     pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
         let inner = Arc::clone(&self.inner);
+        let fixed = inner.loader.begun_with.as_ref().map(|old| old.needing_restart(&config)).unwrap_or_default();
+        if !fixed.is_empty() {
+            return Err(BuildError::NeedsRestart(fixed));
+        }
         // Compiling a policy takes seconds: not on a thread that answers requests.
         let loading = tokio::task::spawn_blocking(move || {
             let file_keys = match &inner.loader.parts.keys {

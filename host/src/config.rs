@@ -9,6 +9,7 @@ mod fault;
 mod host;
 mod issuer;
 mod reader;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -78,7 +79,7 @@ pub struct SigningKeys {
 }
 
 /// `[audit]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditLog {
     /// The file.
     pub path: PathBuf,
@@ -139,7 +140,7 @@ pub enum PolicySource {
 }
 
 /// `[runtime]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
     /// How long a sandbox lives.
     pub isolation: Isolation,
@@ -163,7 +164,7 @@ pub enum Isolation {
 }
 
 /// `[server]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// The most header fields of a request.
     pub max_headers: u32,
@@ -191,7 +192,7 @@ pub struct Tls {
 }
 
 /// `[timeouts]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// One question to the directory.
     pub directory: Duration,
@@ -235,7 +236,7 @@ pub struct IssuerRegistration {
 }
 
 /// `[[provider]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
     /// Its name.
     pub name: String,
@@ -250,7 +251,7 @@ pub struct Provider {
 }
 
 /// How we are known at a provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderCredential {
     /// Our client id there.
     pub client_id: String,

@@ -17,9 +17,9 @@ const UPKEEP: Duration = Duration::from_secs(30);
 /// Buckets of durations, in seconds.
 const BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
-/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP takes up clients,
-/// issuers, audiences, keys and policy as one snapshot, every other key of standin.toml needs a restart; a bad file leaves the old
-/// one serving. SIGTERM and SIGINT finish what is in flight.
+/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP takes up clients, trusted issuers, audiences,
+/// keys, policy and the limits of tokens as one snapshot. A file with a fault, or with a change that needs a restart, is refused
+/// whole: the old one serves on, and the log says why. SIGTERM and SIGINT finish what is in flight.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -63,6 +63,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 fn log(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STANDIN_LOG").unwrap_or_else(|_| "info".into());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = builder.with_ansi(term::Stream::Err.is_coloured());
     if json { builder.json().init() } else { builder.init() }
 }
 
