@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set its world up ends")]
 
+pub mod hostile;
 pub mod idp;
 pub mod peer;
 pub mod ports;

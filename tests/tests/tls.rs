@@ -53,6 +53,14 @@ async fn a_token_is_minted_over_https_and_nothing_over_plain_http() {
         assert_eq!(peer::verify(minted["access_token"].as_str().unwrap(), &jwks, Default::default()), Ok(()));
     }
 
+    // HTTP/2 has no limit of its own on how many fields there are.
+    let client = trusting(&authority).build().unwrap();
+    let many = (0..100).fold(client.get(url("/healthz")), |request, at| request.header(format!("x-{at}"), "y"));
+    let refused = many.send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.version()), (431, Version::HTTP_2));
+    let large = client.get(url("/healthz")).header("x-large", "y".repeat(100_000)).send().await;
+    assert!(large.is_err() || large.is_ok_and(|answer| answer.status() == 431));
+
     let stranger = trusting(&certify(&World::new().await)).build().unwrap();
     let refused = stranger.post(url(MINT)).basic_auth("svc-router", Some(SECRET)).json(&bob()).send().await.unwrap_err();
     assert!(refused.is_connect(), "{refused:?}");
