@@ -24,11 +24,6 @@ pub async fn hostile(world: &World) -> Standin {
     world.builder().component_bytes(HOSTILE.to_vec()).build().await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A world whose limits on time are wide, so that a busy machine is not taken for a hostile component.
-pub async fn patient() -> World {
-    World::with(|config| config.push_str("\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n"), |_| {}).await
-}
-
 /// What was refused, and the one event that says so.
 pub async fn refused(world: &World, standin: &Standin, request: Request) -> (Failure, Value) {
     let id = request.correlation_id.clone();

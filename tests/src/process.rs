@@ -72,6 +72,11 @@ impl Process {
         lines.0.get(at).cloned().unwrap_or_default()
     }
 
+    /// What it has written to its log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.said.lines.lock().expect("unpoisoned").0.clone()
+    }
+
     /// Sends a signal: `HUP`, `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill");

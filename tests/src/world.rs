@@ -42,6 +42,11 @@ impl World {
         Self::with(|_| {}, |_| {}).await
     }
 
+    /// The usual world with wide limits on time, so that a busy machine is not taken for a component that misbehaves.
+    pub async fn patient() -> Self {
+        Self::with(|config| config.push_str("\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n"), |_| {}).await
+    }
+
     /// The usual world with its configuration text and its directory document changed.
     pub async fn with(change_config: impl FnOnce(&mut String), change_directory: impl FnOnce(&mut Value)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");

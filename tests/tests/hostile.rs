@@ -6,13 +6,13 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin::types::Credential;
-use standin_tests::hostile::{hostile, order, patient, refused, verifies};
+use standin_tests::hostile::{hostile, order, refused, verifies};
 use standin_tests::idp::{Idp, now};
 use standin_tests::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_honest_way_works_so_every_row_fails_for_its_own_reason() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let order = order("mint", &json!({ "event": "{\"outcome\":\"permit\",\"note\":\"mine\"}" }));
     let id = order.correlation_id.clone();
@@ -28,7 +28,7 @@ async fn the_honest_way_works_so_every_row_fails_for_its_own_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_signature_for_claims_that_were_not_approved() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let act = |act: Value| json!({ "claims": { "act": act } });
     let claims = |claims: Value| json!({ "claims": claims });
@@ -122,7 +122,7 @@ async fn no_signature_for_claims_that_were_not_approved() {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn no_approval_for_what_was_not_proven() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let question = |question: Value| json!({ "question": question });
     let seen = |evidence: Value, question: Value| json!({ "evidence": evidence, "question": question });
@@ -328,7 +328,7 @@ async fn no_approval_for_what_was_not_proven() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_nobody_may_vouch_for_is_not_attested() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let mut order = order("mint", &json!({ "evidence": [["user", "alice@example.com"]] }));
     order.caller = Credential::Attested("svc-router".into());
@@ -342,7 +342,7 @@ async fn a_client_nobody_may_vouch_for_is_not_attested() {
 #[case::used_twice("approval-twice", 1)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_the_hosts_and_good_for_one_signature(#[case] trick: &str, #[case] signed: usize) {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let request = order(trick, &json!({}));
     let id = request.correlation_id.clone();

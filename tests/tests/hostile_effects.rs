@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin_tests::HOSTILE;
-use standin_tests::hostile::{hostile, order, patient, refused, verifies};
+use standin_tests::hostile::{hostile, order, refused, verifies};
 use standin_tests::requests::{basic, http};
 use standin_tests::world::World;
 
@@ -43,7 +43,7 @@ async fn runaways_are_stopped_recorded_and_harm_nobody_else() {
 #[case("flood-policy", 8)]
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_questions_are_not_answered(#[case] trick: &str, #[case] most: usize) {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let (failure, event) = refused(&world, &standin, order(trick, &json!({}))).await;
     assert_eq!((failure.code.as_str(), failure.message), ("hostile.flooded", most.to_string()));
@@ -52,7 +52,7 @@ async fn ten_thousand_questions_are_not_answered(#[case] trick: &str, #[case] mo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_log_cannot_be_flooded_or_written_by_the_component() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let flood = order("flood-audit", &json!({}));
     let id = flood.correlation_id.clone();
@@ -92,7 +92,7 @@ async fn the_audit_log_cannot_be_flooded_or_written_by_the_component() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let (failure, event) = refused(&world, &standin, order("made-up-token", &json!({}))).await;
     assert_eq!((failure.code.as_str(), &event["code"]), ("runtime.trapped", &json!("runtime.trapped")));
@@ -126,7 +126,7 @@ async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_recorded_is_not_signed() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = world
         .builder()
         .component_bytes(HOSTILE.to_vec())
@@ -140,7 +140,7 @@ async fn what_cannot_be_recorded_is_not_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_the_protocol_is_answered_for_it() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let server = world.serve(&standin).await;
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
 
+use std::collections::HashSet;
+
+use rstest::rstest;
 use serde_json::{Value, json};
-use standin_tests::process::Process;
+use standin_tests::idp::claims_of;
+use standin_tests::process::{Process, shell};
 use standin_tests::world::{API, SECRET, World};
 
 const MINT: &str = "/v2/session/svc/obo_mint";
@@ -95,4 +99,87 @@ async fn a_hangup_with_what_needs_a_restart_is_refused_whole() {
     process.wait_for("serve: reloaded");
     assert_eq!(ask(&process, "svc-router").await.1["expires_in"], 7);
     assert!(process.stop().success());
+}
+
+#[rstest]
+#[case::every_event_synced("fsync")]
+#[case::left_to_the_system("os")]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_leaves_while_the_audit_disk_is_full(#[case] durability: &str) {
+    let world =
+        World::with(|config| *config = config.replace("durability = \"os\"", &format!("durability = \"{durability}\"")), |_| {})
+            .await;
+    let mut received = HashSet::new();
+    let token = |body: &Value| claims_of(body["access_token"].as_str().unwrap())["jti"].as_str().unwrap().to_owned();
+    // Once with room: compiled images and databases are there afterwards.
+    let process = Process::start(&world);
+    received.insert(token(&ask(&process, "svc-router").await.1));
+    assert!(process.stop().success());
+
+    // Files may not grow beyond 256 blocks of 512 bytes (POSIX): the log's write fails with EFBIG as it would with ENOSPC.
+    let process = Process::under("trap '' XFSZ; ulimit -f 256;", &world);
+    let mut failed = 0;
+    for _ in 0..5_000 {
+        let (status, body) = ask(&process, "svc-router").await;
+        if status == 200 {
+            received.insert(token(&body));
+        } else {
+            assert_eq!((status, &body["code"]), (503, &json!("audit.unavailable")), "{body}");
+            assert!(!body.to_string().contains("access_token"));
+            failed += 1;
+        }
+        if failed == 20 {
+            break;
+        }
+    }
+    assert_eq!(failed, 20, "the disk is never full");
+    let ready = reqwest::get(process.url("/readyz")).await.unwrap();
+    assert_eq!((ready.status().as_u16(), ready.json::<Value>().await.unwrap()["unavailable"].clone()), (503, json!(["audit"])));
+    // Its log could not be closed in order, and it says so.
+    assert!(!process.stop().success());
+    assert_eq!(permits(&world), received);
+    assert!(received.len() > 10, "{}", received.len());
+
+    // With room again it goes on behind the last whole line.
+    let process = Process::start(&world);
+    received.insert(token(&ask(&process, "svc-router").await.1));
+    assert!(process.stop().success());
+    assert_eq!(permits(&world), received);
+    world.verify_audit();
+}
+
+/// The tokens on record; each once.
+fn permits(world: &World) -> HashSet<String> {
+    let lines = world.audit_lines();
+    let permits: Vec<_> = lines.iter().filter(|line| line["outcome"] == "permit").collect();
+    let jtis: HashSet<String> = permits.iter().map(|line| line["jti"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(jtis.len(), permits.len());
+    jtis
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_address_space_means_no_pool_and_still_tokens() {
+    const NO_POOL: &str = "there is no pool of sandboxes";
+    let world = World::new().await;
+    let process = Process::start(&world);
+    assert_eq!(ask(&process, "svc-router").await.0, 200);
+    assert!(!process.log().iter().any(|line| line.contains(NO_POOL)), "{:?}", process.log());
+    assert!(process.stop().success());
+
+    // 256 GiB: the pool reserves some TiB, one sandbox some GiB.
+    let short = format!("ulimit -v {};", 256 * 1024 * 1024);
+    let process = Process::under(&short, &world);
+    assert!(process.log().iter().any(|line| line.contains(NO_POOL)), "{:?}", process.log());
+    for _ in 0..8 {
+        let (status, body) = ask(&process, "svc-router").await;
+        assert_eq!((status, &body["sub"]), (200, &json!("user:acme:u-bob")), "{body}");
+    }
+    assert!(process.stop().success());
+    world.verify_audit();
+
+    let mut mint = shell(&short);
+    mint.args(["mint", "--client", "svc-router", "--user", "bob@example.com", "--audience", API, "--config"]);
+    let minted = mint.arg(world.path("standin.toml")).env("STANDIN_CLIENT_SECRET", SECRET).output().unwrap();
+    assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
+    assert_eq!(claims_of(String::from_utf8(minted.stdout).unwrap().trim())["sub"], "user:acme:u-bob");
 }

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use standin::Standin;
 use standin::config::Config;
 use standin::server::{Server, ServerOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigArg, Refused, term};
 
@@ -34,6 +34,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     log(args.log_json);
+    // Before anything that takes time: a hangup that nobody listens for ends the process.
+    let hangup = signal(SignalKind::hangup())?;
     let config = args.config.read()?;
     let metrics = metrics()?;
     let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
@@ -44,10 +46,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let issuer = config.issuer.clone();
     let standin = Standin::builder().config(config).build().await?;
     let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
+    let stopped = stopped()?;
     eprintln!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
     let upkeep = tokio::spawn(keep_up(standin.clone(), metrics));
-    let reloads = tokio::spawn(reload_on_hangup(standin.clone(), args.config)?);
-    let finished = server.serve(stopped()?).await;
+    let reloads = tokio::spawn(reload_on(hangup, standin.clone(), args.config));
+    let finished = server.serve(stopped).await;
     upkeep.abort();
     reloads.abort();
     standin.close().await.context("closing the audit log")?;
@@ -84,22 +87,19 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn reload_on_hangup(standin: Standin, config: ConfigArg) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            match reload(&standin, &config).await {
-                Ok(()) => {
-                    metrics::counter!("standin_reloads_total", "outcome" => "done").increment(1);
-                    tracing::info!("reloaded");
-                }
-                Err(error) => {
-                    metrics::counter!("standin_reloads_total", "outcome" => "refused").increment(1);
-                    tracing::error!(error = format!("{error:#}"), "not reloaded; the old configuration serves on");
-                }
+async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg) {
+    while hangup.recv().await.is_some() {
+        match reload(&standin, &config).await {
+            Ok(()) => {
+                metrics::counter!("standin_reloads_total", "outcome" => "done").increment(1);
+                tracing::info!("reloaded");
+            }
+            Err(error) => {
+                metrics::counter!("standin_reloads_total", "outcome" => "refused").increment(1);
+                tracing::error!(error = format!("{error:#}"), "not reloaded; the old configuration serves on");
             }
         }
-    })
+    }
 }
 
 async fn reload(standin: &Standin, config: &ConfigArg) -> anyhow::Result<()> {
