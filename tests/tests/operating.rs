@@ -28,7 +28,7 @@ fn hang_up_with(process: &Process, world: &World, config: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_takes_up_a_good_file_whole_and_no_other() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let mut process = Process::start(&world);
     assert_eq!(ask(&process, "svc-late").await.1["code"], "caller.invalid");
 
@@ -44,7 +44,7 @@ async fn a_hangup_takes_up_a_good_file_whole_and_no_other() {
         (good.replace("svc-late", "svc late"), "client"),
         (without("issuer = \"https://obo.example.com\"\n"), "issuer"),
         ("[".to_owned(), "not TOML"),
-        (format!("{good}\n[policy]\nmodule = \"nothing.wasm\"\n"), "nothing.wasm"),
+        (good.replace("[policy]\n", "[policy]\nmodule = \"nothing.wasm\"\n"), "nothing.wasm"),
     ];
     for (config, fault) in &bad {
         hang_up_with(&process, &world, config);
@@ -63,7 +63,7 @@ async fn a_hangup_takes_up_a_good_file_whole_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_with_what_needs_a_restart_is_refused_whole() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let mut process = Process::start(&world);
     let config = world.config_text();
     let rows = [
@@ -76,7 +76,7 @@ async fn a_hangup_with_what_needs_a_restart_is_refused_whole() {
         (config.replace("durability = \"os\"", "durability = \"fsync\""), "audit"),
         (format!("{config}\n[limits]\nmax_in_flight = 3\n"), "limits.max_in_flight"),
         (format!("{config}\n[limits]\nmax_body = \"2KiB\"\n"), "limits.max_body"),
-        (format!("{config}\n[runtime]\nmemory = \"64MiB\"\n"), "runtime"),
+        (config.replace("[runtime]\n", "[runtime]\nmemory = \"64MiB\"\n"), "runtime"),
         (format!("{config}\n[server]\ntls = {{ certificate = \"a\", key = \"b\" }}\n"), "server"),
         (format!("{config}\n[timeouts]\nhttp = \"1s\"\n"), "timeouts"),
         (format!("{config}\n[[provider]]\nname = \"p\"\norigin = \"https://p.example.com\"\n"), "provider"),
@@ -106,9 +106,9 @@ async fn a_hangup_with_what_needs_a_restart_is_refused_whole() {
 #[case::left_to_the_system("os")]
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_leaves_while_the_audit_disk_is_full(#[case] durability: &str) {
-    let world =
-        World::with(|config| *config = config.replace("durability = \"os\"", &format!("durability = \"{durability}\"")), |_| {})
-            .await;
+    let world = World::patient().await;
+    let config = world.config_text().replace("durability = \"os\"", &format!("durability = \"{durability}\""));
+    std::fs::write(world.path("standin.toml"), config).unwrap();
     let mut received = HashSet::new();
     let token = |body: &Value| claims_of(body["access_token"].as_str().unwrap())["jti"].as_str().unwrap().to_owned();
     // Once with room: compiled images and databases are there afterwards.
@@ -160,7 +160,7 @@ fn permits(world: &World) -> HashSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn short_address_space_means_no_pool_and_still_tokens() {
     const NO_POOL: &str = "there is no pool of sandboxes";
-    let world = World::new().await;
+    let world = World::patient().await;
     let process = Process::start(&world);
     assert_eq!(ask(&process, "svc-router").await.0, 200);
     assert!(!process.log().iter().any(|line| line.contains(NO_POOL)), "{:?}", process.log());
