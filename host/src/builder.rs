@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::audit::{Audit, AuditLog, Durability, LogOptions, OpenError, SealKey};
+use crate::bounded;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::config::{self, Config, PolicySource};
 use crate::decision_point::Judge;
@@ -492,9 +493,6 @@ fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCr
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, BuildError> {
-    use std::io::Read as _;
     let unreadable = |source| BuildError::Unreadable { path: path.clone(), source };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(unreadable)?.take(MAX_COMPONENT).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    bounded::read(std::fs::File::open(path).map_err(unreadable)?, MAX_COMPONENT).map_err(unreadable)
 }

@@ -24,6 +24,7 @@ use toml_edit::Document;
 
 pub use self::fault::{ConfigError, Fault, Problem, Report};
 use self::reader::{Faults, Repeated, Section};
+use crate::hex;
 use crate::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 
 /// The longest file, in bytes: room for tens of thousands of clients.
@@ -257,6 +258,11 @@ pub struct ProviderCredential {
     pub client_id: String,
     /// The file of our secret there; mode 0600 is for its reader to enforce.
     pub secret_file: PathBuf,
+}
+
+/// What `secret_sha256` holds of a secret.
+pub fn secret_digest(secret: &str) -> String {
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes()).as_ref())
 }
 
 impl Config {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use standin::clock::{SystemClock, SystemEntropy};
-use standin::config::Config;
+use standin::config::{Config, secret_digest};
 use standin::directory::import::{self, Mode};
 use standin::keys::files;
 use standin::server::{Server, ServerOptions};
@@ -151,16 +151,11 @@ impl Running {
     }
 }
 
-/// Lowercase hex SHA-256.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The usual configuration. Clients: `svc-router` (everything in acme), `svc-strict` (the same, strict), `svc-ledger` (receives
 /// tokens as [`API`]), `svc-bearer` (authenticates by caller JWT), `edge` (attested), `svc-crosser` (acme into globex),
 /// `svc-admin` (protected users), `svc-other` (tenant globex).
 pub fn config(jwks_uri: &str) -> String {
-    let secret = sha256_hex(SECRET.as_bytes());
+    let secret = secret_digest(SECRET);
     format!(
         r#"
 issuer = "{ISSUER}"

@@ -1,6 +1,6 @@
 //! What an operator, the system and its limits do to a running `standin serve`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::collections::HashSet;
 
