@@ -1,5 +1,6 @@
 //! `standin serve`
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use standin::Standin;
 use standin::config::Config;
 use standin::server::{Server, ServerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use super::{ConfigArg, Refused, term};
 
@@ -21,6 +23,10 @@ const BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
 /// keys, policy and the limits of tokens as one snapshot. A file with a fault, or with a change that needs a restart, is refused
 /// whole: the old one serves on, and the log says why. SIGTERM and SIGINT finish what is in flight.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Environment:
+  STANDIN_LOG  what is logged: error, warn, info (the default), debug or trace, also by module:
+               info,standin::engine=debug")]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArg,
@@ -33,7 +39,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    log(args.log_json);
+    log(args.log_json)?;
     // Before anything that takes time: a hangup that nobody listens for ends the process.
     let hangup = signal(SignalKind::hangup())?;
     let config = args.config.read()?;
@@ -63,11 +69,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn log(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STANDIN_LOG").unwrap_or_else(|_| "info".into());
+fn log(json: bool) -> anyhow::Result<()> {
+    let filter = match std::env::var("STANDIN_LOG") {
+        Ok(directives) => EnvFilter::try_new(directives).context("STANDIN_LOG")?,
+        Err(VarError::NotPresent) => EnvFilter::new("info"),
+        Err(error @ VarError::NotUnicode(_)) => return Err(error).context("STANDIN_LOG"),
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let builder = builder.with_ansi(term::Stream::Err.is_coloured());
-    if json { builder.json().init() } else { builder.init() }
+    if json {
+        builder.json().init()
+    } else {
+        builder.init()
+    }
+    Ok(())
 }
 
 fn metrics() -> anyhow::Result<PrometheusHandle> {
