@@ -25,6 +25,8 @@ pub const ISSUER: &str = "https://obo.example.com";
 pub const API: &str = "https://api.example.com";
 /// Another one, whose tokens `svc-ledger` may exchange no further.
 pub const LEDGER: &str = "https://ledger.example.com";
+/// Wide limits on time.
+pub const PATIENT: &str = "\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n";
 /// The secret of every client here.
 pub const SECRET: &str = "test-secret-test-secret-test-secret-test-se";
 
@@ -44,7 +46,7 @@ impl World {
 
     /// The usual world with wide limits on time, so that a busy machine is not taken for a component that misbehaves.
     pub async fn patient() -> Self {
-        Self::with(|config| config.push_str("\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n"), |_| {}).await
+        Self::with(|config| config.push_str(PATIENT), |_| {}).await
     }
 
     /// The usual world with its configuration text and its directory document changed.

@@ -89,7 +89,7 @@ fn assert_absent(inbound: &str, text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_minted_token_arrives_in_place_of_the_inbound_one() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let standin = world.standin().await;
     let setup = Setup::new(&standin).await;
     let inbound = world.idp.token(json!({}));
@@ -119,7 +119,7 @@ async fn the_minted_token_arrives_in_place_of_the_inbound_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_mint_sends_nothing_upstream() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let setup = Setup::new(&world.standin().await).await;
     let idp = &world.idp;
     let header = json!({ "alg": "ES256", "typ": "JWT", "kid": standin_tests::idp::KID });
@@ -142,7 +142,7 @@ async fn a_refused_mint_sends_nothing_upstream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_audit_record_nothing_goes_upstream() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let standin = world.builder().audit(Arc::new(NoAudit)).build().await.unwrap();
     let setup = Setup::new(&standin).await;
     let inbound = world.idp.token(json!({}));
@@ -162,7 +162,7 @@ async fn without_an_audit_record_nothing_goes_upstream() {
 #[case::empty(&["Bearer  "])]
 #[tokio::test(flavor = "multi_thread")]
 async fn other_than_one_bearer_token_goes_nowhere(#[case] authorization: &[&str]) {
-    let world = World::new().await;
+    let world = World::patient().await;
     let setup = Setup::new(&world.standin().await).await;
     let inbound = world.idp.token(json!({}));
     let mut asked = setup.request("/expenses");
@@ -175,7 +175,7 @@ async fn other_than_one_bearer_token_goes_nowhere(#[case] authorization: &[&str]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_carries_the_token_a_second_time_goes_nowhere() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let setup = Setup::new(&world.standin().await).await;
     let inbound = world.idp.token(json!({}));
     let requests = [
@@ -196,7 +196,7 @@ async fn a_request_that_carries_the_token_a_second_time_goes_nowhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_outside_of_the_routes_goes_nowhere() {
-    let world = World::new().await;
+    let world = World::patient().await;
     let setup = Setup::new(&world.standin().await).await;
     let inbound = world.idp.token(json!({}));
     let paths = [

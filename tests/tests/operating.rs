@@ -137,6 +137,7 @@ async fn no_token_leaves_while_the_audit_disk_is_full(#[case] durability: &str) 
     assert_eq!((ready.status().as_u16(), ready.json::<Value>().await.unwrap()["unavailable"].clone()), (503, json!(["audit"])));
     // Its log could not be closed in order, and it says so.
     assert!(!process.stop().success());
+    world.verify_audit();
     assert_eq!(permits(&world), received);
     assert!(received.len() > 10, "{}", received.len());
 

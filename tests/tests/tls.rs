@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use standin_tests::peer;
 use standin_tests::process::Process;
 use standin_tests::requests::basic;
-use standin_tests::world::{API, SECRET, World};
+use standin_tests::world::{API, PATIENT, SECRET, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -39,7 +39,7 @@ fn bob() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_minted_over_https_and_nothing_over_plain_http() {
-    let world = World::with(|config| config.push_str(SERVER), |_| {}).await;
+    let world = World::with(|config| *config += &[PATIENT, SERVER].concat(), |_| {}).await;
     let authority = certify(&world);
     let process = Process::start(&world);
     let url = |path: &str| format!("https://{}{path}", process.address());
