@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::{Certificate, Client, ClientBuilder, Version};
+use rstest::rstest;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use standin_tests::peer;
 use standin_tests::process::Process;
@@ -13,6 +17,8 @@ use standin_tests::requests::basic;
 use standin_tests::world::{API, PATIENT, SECRET, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 const MINT: &str = "/v2/session/svc/obo_mint";
 const SERVER: &str = "\n[server]\ntls = { certificate = \"chain.pem\", key = \"tls.key\" }\n";
@@ -26,6 +32,7 @@ fn certify(world: &World) -> Certificate {
     let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
     std::fs::write(world.path("chain.pem"), leaf.pem()).unwrap();
     std::fs::write(world.path("tls.key"), key.serialize_pem()).unwrap();
+    std::fs::write(world.path("authority.pem"), authority.pem()).unwrap();
     Certificate::from_pem(authority.pem().as_bytes()).unwrap()
 }
 
@@ -83,4 +90,54 @@ async fn a_token_is_minted_over_https_and_nothing_over_plain_http() {
     let attempts = world.audit_lines().into_iter().filter(|line| line["event"] == "attempt").count();
     assert_eq!(attempts, 2, "only what came over https was an attempt");
     world.verify_audit();
+}
+
+/// A connection that speaks HTTP/2 as far as a client that never finishes its first request.
+async fn unfinished(world: &World, address: SocketAddr) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = rustls::pki_types::CertificateDer::from_pem_file(world.path("authority.pem")).unwrap();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let plain = TcpStream::connect(address).await.unwrap();
+    let name = address.ip().to_string().try_into().unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, plain).await.unwrap();
+    // RFC 9113 §3.4 and §6.2: the preface, empty settings, and a header block of stream 1 without END_HEADERS.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82").await.unwrap();
+    stream
+}
+
+#[rstest]
+#[case::silent(false)]
+#[case::answering_pings(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_header_block_of_http2_is_dropped_in_time(#[case] pongs: bool) {
+    let limits = format!("{SERVER}header_timeout = \"400ms\"\n");
+    let world = World::with(|config| *config += &limits, |_| {}).await;
+    certify(&world);
+    let standin = world.standin().await;
+    let server = world.serve(&standin).await;
+    let mut stream = unfinished(&world, server.address).await;
+    let mut pinged = 0;
+    let ended = async {
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let [high, middle, low, kind, flags, ..] = head;
+            let mut payload = vec![0; usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)];
+            if stream.read_exact(&mut payload).await.is_err() {
+                break;
+            }
+            // RFC 9113 §6.7. An answer does not help: nothing may stand within a header block (§6.10).
+            if (kind, flags) == (6, 0) {
+                pinged += 1;
+                if pongs && stream.write_all(&[b"\0\0\x08\x06\x01\0\0\0\0".as_slice(), &payload].concat()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it is dropped");
+    assert!(pinged > 0);
 }
