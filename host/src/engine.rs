@@ -146,11 +146,6 @@ impl Runtime {
         &self.options
     }
 
-    /// Whether instances come from the pool.
-    pub fn is_pooled(&self) -> bool {
-        self.pooled
-    }
-
     /// What the state of one core sandbox has to embed: its limits and its WASI.
     pub fn parts(&self, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> SandboxParts {
         let limits = Limits { memory: self.options.memory, cpu: self.options.cpu };
