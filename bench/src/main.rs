@@ -8,6 +8,7 @@ mod floor;
 mod growth;
 mod http;
 mod native;
+mod parts;
 mod pipeline;
 mod process;
 mod table;
@@ -27,8 +28,8 @@ struct Options {
     seconds: u64,
 }
 
-const SECTIONS: [&str; 4] = ["pipeline", "http", "cold", "growth"];
-const USAGE: &str = "usage: standin-bench [--only SECTION]... [--seconds N]   (sections: pipeline, http, cold, growth)";
+const SECTIONS: [&str; 5] = ["pipeline", "parts", "http", "cold", "growth"];
+const USAGE: &str = "usage: standin-bench [--only SECTION]... [--seconds N]   (sections: pipeline, parts, http, cold, growth)";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -54,6 +55,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     let mut table = Table::default();
     if wanted("pipeline") {
         pipeline::measure(&mut table)?;
+    }
+    if wanted("parts") {
+        parts::measure(&mut table)?;
     }
     if wanted("growth") {
         growth::measure(&mut table)?;

@@ -3,7 +3,7 @@
 use crate::claims::Claims;
 use crate::error::{CallerError, MintError, Problem, TargetError};
 use crate::id;
-use crate::ports::{Client, ClientSecret, Credential, Issuer, IssuerRole, KeyError, KeySource, Party, Ports, System};
+use crate::ports::{Client, ClientSecret, Credential, IssuerRole, KeyError, KeySource, Party, Ports, System};
 use crate::secret::Secret;
 
 /// An authenticated client.
@@ -70,7 +70,7 @@ fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> R
     })?;
     let issuer = ports.find_issuer(&verified.issuer).filter(|issuer| issuer.role == IssuerRole::Caller);
     let issuer = issuer.ok_or_else(|| invalid("the caller JWT's issuer is not registered for callers"))?;
-    if !accepts_type(&issuer, verified.typ.as_deref()) {
+    if !accepts_type(&issuer.types, verified.typ.as_deref()) {
         return Err(invalid("the caller JWT's typ is not accepted"));
     }
     let claims = Claims::parse(&verified.claims, settings.max_depth).map_err(|_| invalid("the caller JWT has no claims"))?;
@@ -99,11 +99,11 @@ fn by_attestation(ports: &impl Ports, client_id: &str) -> Result<Client, Problem
     client.ok_or_else(|| Problem::from(CallerError::Invalid).because("the client is not registered as attested"))
 }
 
-/// Whether an issuer's tokens may have this `typ` (RFC 7515 §4.1.9: case-insensitive, `application/` may be left out).
-pub(crate) fn accepts_type(issuer: &Issuer, typ: Option<&str>) -> bool {
+/// Whether a token may have this `typ` where these are accepted (RFC 7515 §4.1.9: case-insensitive, `application/` may be left out).
+pub fn accepts_type(accepted: &[String], typ: Option<&str>) -> bool {
     let typ = typ.unwrap_or_default().to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-    issuer.types.iter().any(|accepted| accepted == typ)
+    accepted.iter().any(|accepted| accepted == typ)
 }
 
 /// A failure of the host rather than of a credential or token.

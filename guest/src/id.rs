@@ -7,6 +7,31 @@ pub fn user(tenant: &str, id: &str) -> String {
     join("user", &[tenant, id])
 }
 
+/// The `id` behind `user:<tenant>:<id>`, where this is such a name in this tenant.
+pub fn user_id(sub: &str, tenant: &str) -> Option<String> {
+    let escaped = sub.strip_prefix(&user(tenant, ""))?;
+    let mut id = Vec::with_capacity(escaped.len());
+    let mut rest = escaped.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                id.push(hex(*high)? << 4 | hex(*low)?);
+                after
+            }
+            _ => {
+                id.push(*first);
+                after
+            }
+        };
+    }
+    // Only the one spelling that we write ourselves.
+    String::from_utf8(id).ok().filter(|id| user(tenant, id) == sub)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
 /// `host:<tenant>:<id>`.
 pub fn host(tenant: &str, id: &str) -> String {
     join("host", &[tenant, id])
@@ -136,11 +161,24 @@ mod tests {
                 prop_assert_ne!(user(&a, &b), user(&c, &d));
                 prop_assert_ne!(external(&a, &b), external(&c, &d));
             }
+            prop_assert_eq!(user_id(&user(&a, &b), &a), Some(b.clone()));
             let names = [user(&a, &b), host(&a, &b), provisional(&a, &b), external(&a, &b), client(&a)];
             for (at, name) in names.iter().enumerate() {
                 prop_assert!(names.iter().skip(at + 1).all(|other| other != name));
             }
         }
+    }
+
+    #[rstest::rstest]
+    #[case("user:acme:a%3Ab", Some("a:b"))]
+    #[case("user:acme:a%3ab", None)]
+    #[case("user:acme:a:b", None)]
+    #[case("user:acme:%4", None)]
+    #[case("user:acme:%FF", None)]
+    #[case("user:globex:a", None)]
+    #[case("host:acme:a", None)]
+    fn users_of_a_name(#[case] sub: &str, #[case] id: Option<&str>) {
+        assert_eq!(user_id(sub, "acme").as_deref(), id);
     }
 
     #[rstest::rstest]

@@ -2,6 +2,7 @@
 
 mod ceiling;
 mod descriptor;
+mod hop;
 mod token;
 
 use serde::Serialize;

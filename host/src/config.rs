@@ -171,6 +171,8 @@ pub struct Server {
     pub max_headers: u32,
     /// The longest time until a request's headers are there.
     pub header_timeout: Duration,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: Duration,
     /// The longest time a whole request may take.
     pub request_timeout: Duration,
     /// How long a stopping server waits for what is in flight.

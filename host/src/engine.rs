@@ -129,7 +129,7 @@ impl Runtime {
             // Address space may be short (`ulimit -v`, small virtual machines): slower is better than not at all.
             Err(cause) => {
                 tracing::warn!(%cause, "there is no pool of sandboxes; each is made from nothing, which is slower");
-                (Engine::new(&base_config()).map_err(EngineError::Engine)?, false)
+                (Engine::new(&frugal_config()).map_err(EngineError::Engine)?, false)
             }
         };
         ticker::start(&engine).map_err(EngineError::Ticker)?;
@@ -168,6 +168,13 @@ fn base_config() -> Config {
         // A decision judged again has to come out the same on another machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
+    config
+}
+
+/// Without a pool: memories grow where they are needed, instead of reserving 4 GiB of address space each.
+fn frugal_config() -> Config {
+    let mut config = base_config();
+    config.memory_reservation(0).memory_reservation_for_growth(1 << 20).memory_guard_size(64 * 1024);
     config
 }
 

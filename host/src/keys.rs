@@ -202,7 +202,8 @@ impl crate::bindings::keys::Host for KeysView<'_> {
             Err(_elapsed) => return Err(KeyError::Unavailable),
         };
         if let Some(role) = token.role {
-            self.evidence.saw_token(role, &token.verified.issuer, token.claims);
+            let Verified { issuer, typ, .. } = &token.verified;
+            self.evidence.saw_token(role, issuer, typ.as_deref(), token.claims);
         }
         Ok(token.verified)
     }

@@ -1,5 +1,6 @@
 //! HTTP in front of the component: connections, limits, TLS, graceful stop. What a request means is the component's business.
 
+mod activity;
 mod answer;
 mod readiness;
 mod tls;
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use self::activity::Activity;
 use self::answer::Answerer;
 pub use self::tls::TlsError;
 use crate::config;
@@ -101,17 +103,17 @@ impl Server {
             };
             let Some((stream, peer, slot)) = accepted else { continue };
             let (builder, answerer, tls) = (builder.clone(), Arc::clone(&self.answerer), self.tls.clone());
-            let watcher = graceful.watcher();
+            let (watcher, idle) = (graceful.watcher(), self.options.server.idle_timeout);
             tokio::spawn(async move {
                 let _slot = slot;
                 // The protocol is settled before a byte is read: telling them apart by their first bytes has no time limit.
                 match tls {
-                    None => connection(&builder.http1_only(), stream, peer, answerer, watcher).await,
+                    None => connection(&builder.http1_only(), stream, peer, answerer, watcher, idle).await,
                     Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
                         Ok(Ok(stream)) => {
                             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                             let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
-                            connection(&builder, stream, peer, answerer, watcher).await;
+                            connection(&builder, stream, peer, answerer, watcher, idle).await;
                         }
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "tls handshake"),
                         Err(_elapsed) => tracing::debug!(%peer, "tls handshake timed out"),
@@ -170,13 +172,21 @@ async fn connection(
     peer: SocketAddr,
     answerer: Arc<Answerer>,
     watcher: Watcher,
+    idle: Duration,
 ) {
-    let service = hyper::service::service_fn(move |request| {
-        let answerer = Arc::clone(&answerer);
-        async move { Ok::<_, std::convert::Infallible>(answerer.answer(request, peer).await) }
+    let activity = Arc::new(Activity::default());
+    let service = hyper::service::service_fn(|request| {
+        let (answerer, answering) = (Arc::clone(&answerer), activity.begin());
+        async move {
+            let _answering = answering;
+            Ok::<_, std::convert::Infallible>(answerer.answer(request, peer).await)
+        }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%peer, %error, "connection");
+    let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    tokio::select! {
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "connection");
+        },
+        () = activity.rests(idle) => tracing::debug!(%peer, "connection idle"),
     }
 }

@@ -37,6 +37,9 @@ pub struct Snapshot {
     pub judge: Arc<dyn Judge>,
 }
 
+/// The code of an attempt that the component refused without recording it.
+const UNRECORDED: &str = "runtime.unrecorded";
+
 /// How long the host's own calls may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -150,6 +153,12 @@ impl Standin {
         // What is public is fetched with GET and is no attempt.
         if request.method == "POST" && answer.as_ref().is_ok_and(|answer| answer.status < 400) {
             answer = call.settle(answer).await;
+        } else if request.method == "POST"
+            && answer.is_ok()
+            && let Some(evidence) = call.unrecorded()
+        {
+            // A refusal may go out, but not without a record either.
+            call.inner.shared.record(&evidence, &call.correlation_id, UNRECORDED).await;
         }
         call.release();
         answer.unwrap_or_else(|failure| error_response(&failure))
@@ -172,14 +181,13 @@ impl Standin {
 
     /// Whether every part can serve now; one entry for each that cannot.
     pub async fn not_ready(&self) -> Vec<NotReady> {
-        let (directory, store, audit) =
-            tokio::join!(self.inner.shared.directory.ready(), self.inner.shared.store.ready(), self.inner.shared.audit.ready());
-        let parts = [
-            ("directory", directory.map_err(|error| format!("{error:?}"))),
-            ("store", store.map_err(|error| format!("{error:?}"))),
-            ("audit", audit.map_err(|error| error.to_string())),
-        ];
-        parts.into_iter().filter_map(|(part, ready)| ready.err().map(|cause| NotReady { part, cause })).collect()
+        let shared = &self.inner.shared;
+        let parts = tokio::join!(
+            asked("directory", async { shared.directory.ready().await.map_err(|error| format!("{error:?}")) }),
+            asked("store", async { shared.store.ready().await.map_err(|error| format!("{error:?}")) }),
+            asked("audit", async { shared.audit.ready().await.map_err(|error| error.to_string()) }),
+        );
+        [parts.0, parts.1, parts.2].into_iter().flatten().collect()
     }
 
     /// Deletes what has expired from the store; answers how many entries that were.
@@ -226,6 +234,15 @@ impl Standin {
             Err(_) => format!("t{}", self.inner.shared.clock.now().as_nanos()),
         }
     }
+}
+
+/// How long a part may take to say whether it can serve.
+const READY: Duration = Duration::from_secs(2);
+
+/// What a part answers, in time; none if it can serve.
+async fn asked(part: &'static str, ready: impl Future<Output = Result<(), String>>) -> Option<NotReady> {
+    let answer = tokio::time::timeout(READY, ready).await.unwrap_or_else(|_elapsed| Err("no answer in time".to_owned()));
+    answer.err().map(|cause| NotReady { part, cause })
 }
 
 impl Shared {

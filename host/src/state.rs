@@ -71,6 +71,6 @@ pub(crate) fn link(linker: &mut Linker<RequestState>) -> wasmtime::Result<()> {
     })?;
     crate::registry::add_to_linker(linker, |state| RegistryView { ctx: &state.contexts.registry })?;
     crate::http::add_to_linker(linker, |state| HttpView { ctx: &state.contexts.http, evidence: &mut state.evidence })?;
-    crate::store::add_to_linker(linker, |state| StoreView { ctx: &state.contexts.store })?;
+    crate::store::add_to_linker(linker, |state| StoreView { ctx: &state.contexts.store, evidence: &mut state.evidence })?;
     crate::audit::add_to_linker(linker, |state| AuditView { ctx: &mut state.contexts.audit, evidence: &state.evidence })
 }

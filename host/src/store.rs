@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use wasmtime::component::{HasData, Linker};
 
 pub use crate::bindings::store::{Entry, StoreError, Swap};
+use crate::evidence::Evidence;
 
 mod memory;
 mod sqlite;
@@ -158,9 +159,15 @@ impl StoreCtx {
 pub struct StoreView<'a> {
     /// The import's own context.
     pub ctx: &'a StoreCtx,
+    /// Where questions are counted.
+    pub evidence: &'a mut Evidence,
 }
 
 impl StoreView<'_> {
+    fn spend(&mut self) -> Result<(), StoreError> {
+        self.evidence.spend_lookup().map_err(|why| StoreError::Other(Some(why.to_string())))
+    }
+
     async fn ask<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         match tokio::time::timeout(self.ctx.timeout, question).await {
             Ok(answer) => answer,
@@ -171,6 +178,7 @@ impl StoreView<'_> {
 
 impl crate::bindings::store::Host for StoreView<'_> {
     async fn get_many(&mut self, space: String, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Entry>>, StoreError> {
+        self.spend()?;
         let space = Space::named(&space).filter(|space| space.component_reads()).ok_or(StoreError::Refused)?;
         if keys.len() > MAX_KEYS || keys.iter().any(|key| key.len() > MAX_KEY) {
             return Err(StoreError::TooLarge);
@@ -186,6 +194,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
         value: Vec<u8>,
         expires_at: u64,
     ) -> Result<Swap, StoreError> {
+        self.spend()?;
         let space = Space::named(&space).filter(|space| space.component_writes()).ok_or(StoreError::Refused)?;
         if space.insert_only() && expected.is_some() {
             return Err(StoreError::Refused);
@@ -197,6 +206,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
     }
 
     async fn delete(&mut self, space: String, key: Vec<u8>, expected: Option<u64>) -> Result<bool, StoreError> {
+        self.spend()?;
         let space = Space::named(&space).filter(|space| space.component_writes()).ok_or(StoreError::Refused)?;
         if space.insert_only() {
             return Err(StoreError::Refused);

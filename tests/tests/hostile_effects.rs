@@ -122,6 +122,15 @@ async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
     assert_eq!(answer.status, 500);
     assert!(!String::from_utf8_lossy(&answer.body).contains("access_token"));
     assert_eq!(world.audit_of("over-http").len(), 1);
+
+    // A refusal may go out as the component wrote it, but the log says that it was not the component that recorded it.
+    let order = json!({ "status": 403 }).to_string();
+    let mut request = http("POST", "/oauth2/token", &[("x-answer", &order)], b"");
+    request.correlation_id = "refused-over-http".into();
+    assert_eq!(standin.handle(request).await.status, 403);
+    standin.close().await.unwrap();
+    let recorded = world.audit_lines();
+    assert!(recorded.iter().any(|event| event.to_string().contains("runtime.unrecorded")), "{recorded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,6 +119,14 @@ async fn one_connection_too_many_waits_for_a_slot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_is_asked_is_ended() {
+    let (_world, server) = served("idle_timeout = \"300ms\"").await;
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(raw.healthy().await, Some(200));
+    assert_eq!(raw.status().await, None, "it is hung up on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_asked_of_the_parts_once_a_second() {
     let world = World::new().await;
     let store = Arc::new(NoStore::default());

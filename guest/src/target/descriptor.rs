@@ -64,14 +64,7 @@ fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
         Match::Some => return Err(TargetError::ContradictoryAccount.into()),
         Match::None => return Err(not_found("the host is in another account")),
     }
-    if machine.state != State::Active || machine.account.state != State::Active {
-        return Err(Problem::from(TargetError::Inactive).because("the host or its account is not active"));
-    }
-    let user = live_key_user(ports, &machine)?;
-    check_user(client, &user)?;
-    if user.primary_account.as_ref() != Some(&machine.account.id) {
-        return Err(TargetError::HostAccount.into());
-    }
+    let user = live_user_of(ports, client, &machine)?;
     Ok(Resolved {
         kind: "host",
         id: id::host(&machine.account.tenant, &machine.id),
@@ -86,6 +79,19 @@ fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
         host: Some(HostClaim { id: machine.id, ophid: machine.ophid }),
         provisional: false,
     })
+}
+
+/// The user whom a live host acts as.
+pub(super) fn live_user_of(ports: &impl Ports, client: &Client, machine: &Machine) -> Result<User, Problem> {
+    if machine.state != State::Active || machine.account.state != State::Active {
+        return Err(Problem::from(TargetError::Inactive).because("the host or its account is not active"));
+    }
+    let user = live_key_user(ports, machine)?;
+    check_user(client, &user)?;
+    if user.primary_account.as_ref() != Some(&machine.account.id) {
+        return Err(TargetError::HostAccount.into());
+    }
+    Ok(user)
 }
 
 fn live_key_user(ports: &impl Ports, machine: &Machine) -> Result<User, Problem> {

@@ -1,6 +1,6 @@
 //! A subject named by a token (RFC 8693 §2.1): a trusted issuer's JWT, or one of our own at a further hop.
 
-use super::{AccountClaims, HostClaim, Resolved, ceiling, descriptor};
+use super::{AccountClaims, HostClaim, Resolved, ceiling, descriptor, hop};
 use crate::caller::{Caller, accepts_type, directory_failed, keys_failed};
 use crate::chain::{Actor, ChainError};
 use crate::claims::{Claims, Malformed};
@@ -52,7 +52,7 @@ impl<P: Ports> Reading<'_, P> {
     fn foreign(&self, verified: &Verified) -> Result<Resolved, Problem> {
         let issuer = self.ports.find_issuer(&verified.issuer).filter(|issuer| issuer.role == IssuerRole::Subject);
         let issuer = issuer.ok_or(SubjectError::UntrustedIssuer)?;
-        if !accepts_type(&issuer, verified.typ.as_deref()) {
+        if !accepts_type(&issuer.types, verified.typ.as_deref()) {
             return Err(SubjectError::Type.into());
         }
         let expires_at = self.check_times()?;
@@ -142,7 +142,7 @@ impl<P: Ports> Reading<'_, P> {
             csp_id: self.claims.get("csp_id").and_then(serde_json::Value::as_i64),
             sfdc_account_id: self.name("sfdc_account_id")?.map(str::to_owned),
         };
-        Ok(Resolved {
+        let subject = Resolved {
             kind,
             id: sub.to_owned(),
             obo_type,
@@ -155,7 +155,8 @@ impl<P: Ports> Reading<'_, P> {
             account: Some(account),
             host,
             provisional,
-        })
+        };
+        hop::still_live(self.ports, self.caller.client(), subject)
     }
 
     /// `exp`, `nbf` and `iat` (RFC 7519 §4.1) within the leeway; answers `exp`.

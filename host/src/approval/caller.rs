@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use standin_guest::caller::accepts_type;
 use standin_guest::id;
 
 use super::claims::{self, Claims};
@@ -37,6 +38,9 @@ fn by_token(token: &SeenToken, registry: &dyn Registry, now: u64) -> Result<Arc<
     match issuer.role {
         IssuerRole::Caller => {}
         IssuerRole::Subject => return Err(Unproven::CallerToken),
+    }
+    if !accepts_type(&issuer.types, token.typ.as_deref()) {
+        return Err(Unproven::CallerToken);
     }
     let claims = Claims(&token.claims);
     let text = |name| claims.text(name).ok().flatten().ok_or(Unproven::CallerToken);

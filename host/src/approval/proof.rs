@@ -76,6 +76,9 @@ pub enum Unproven {
     /// A claim of the subject token is not what it has to be.
     #[error("a claim of the subject token is malformed")]
     TokenMalformed,
+    /// The token is of another kind.
+    #[error("the subject token's typ is not one of its issuer's")]
+    TokenType,
     /// The token's issuer is not registered for subjects.
     #[error("the subject token's issuer is not one of subjects")]
     TokenIssuer,

@@ -157,6 +157,21 @@ fn by_user(question: &Question<'_>, user: &User) -> Result<Subject, Unproven> {
 /// A machine acts through a live API key as that key's user, whose primary account is the machine's.
 fn by_machine(question: &Question<'_>, machine: &Machine) -> Result<Subject, Unproven> {
     allow(question.client, SubjectKind::Host)?;
+    let user = live_user_of(question, machine)?;
+    let host = match &machine.ophid {
+        Some(ophid) => json!({ "id": machine.id, "ophid": ophid }),
+        None => json!({ "id": machine.id }),
+    };
+    Ok(Subject {
+        terms: user.scopes.iter().cloned().collect(),
+        host: Some(host),
+        attributes: described(user.protected, &machine.attributes),
+        ..described_by(Kind::Host, Kind::Host.name(), Accounts::OneOf(vec![AccountIds::of(&machine.account)]))
+    })
+}
+
+/// The live user of a live machine's live keys.
+pub(super) fn live_user_of<'a>(question: &Question<'a>, machine: &Machine) -> Result<&'a User, Unproven> {
     if !is_active(machine.state) {
         return Err(Unproven::HostNotActive);
     }
@@ -176,16 +191,7 @@ fn by_machine(question: &Question<'_>, machine: &Machine) -> Result<Subject, Unp
     if user.protected && !question.client.protected {
         return Err(Unproven::Protected);
     }
-    let host = match &machine.ophid {
-        Some(ophid) => json!({ "id": machine.id, "ophid": ophid }),
-        None => json!({ "id": machine.id }),
-    };
-    Ok(Subject {
-        terms: user.scopes.iter().cloned().collect(),
-        host: Some(host),
-        attributes: described(user.protected, &machine.attributes),
-        ..described_by(Kind::Host, Kind::Host.name(), Accounts::OneOf(vec![AccountIds::of(&machine.account)]))
-    })
+    Ok(user)
 }
 
 /// Somebody whom the directory was asked for and does not know in this tenant.

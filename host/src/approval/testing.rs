@@ -69,7 +69,7 @@ pub(crate) fn issuer(name: &str, url: &str, role: IssuerRole, mapping: SubjectMa
         tenant_claim: Some("tenant".into()),
         mapping,
         scopes: None,
-        types: vec![],
+        types: texts(&["jwt"]),
         attributes: vec![],
     }
 }
@@ -225,7 +225,7 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("external", id::external("corp", "alice"));
-        world.evidence.saw_token(TokenRole::Subject, IDP, claims.as_object().unwrap().clone());
+        world.evidence.saw_token(TokenRole::Subject, IDP, Some("jwt"), claims.as_object().unwrap().clone());
         world
     }
 
@@ -236,7 +236,7 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("user", id::user("acme", &user.id));
-        world.evidence.saw_token(TokenRole::Subject, SSO, claims.as_object().unwrap().clone());
+        world.evidence.saw_token(TokenRole::Subject, SSO, Some("jwt"), claims.as_object().unwrap().clone());
         world.evidence.saw_user(UserKey::External(("sso".into(), "alice@example.com".into())), Some(&user));
         world
     }
@@ -250,7 +250,8 @@ impl World {
         change(&mut claims);
         let mut world = Self::new("user", "user:acme:u-1".into());
         world.input.ttl = 100;
-        world.evidence.saw_token(TokenRole::Own, OURS, claims.as_object().unwrap().clone());
+        world.evidence.saw_user(UserKey::Id("u-1".into()), Some(&alice()));
+        world.evidence.saw_token(TokenRole::Own, OURS, Some("at+jwt"), claims.as_object().unwrap().clone());
         world
     }
 

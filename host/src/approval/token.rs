@@ -1,6 +1,7 @@
 //! Subjects that a verified token of this request names: foreign ones and our own.
 
 use serde_json::Value;
+use standin_guest::caller::accepts_type;
 use standin_guest::chain::{Actor, ChainError};
 use standin_guest::id;
 
@@ -12,6 +13,8 @@ use crate::bindings::types::Attribute;
 use crate::evidence::{SeenToken, TokenRole};
 use crate::registry::{Issuer, IssuerRole, SubjectKind, SubjectMapping};
 
+/// `typ` of the tokens we mint (RFC 9068 §2.1).
+const OUR_TYPE: &str = "at+jwt";
 /// Claims that a policy may want to see.
 const TOLD: [&str; 5] = ["acr", "amr", "auth_time", "groups", "roles"];
 
@@ -52,6 +55,9 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
     if token.issuer != settings.issuer || claims.text("iss")? != Some(settings.issuer.as_str()) {
         return Err(Unproven::TokenIssuer);
     }
+    if token.typ.as_deref() != Some(OUR_TYPE) {
+        return Err(Unproven::TokenType);
+    }
     let addressed = claims.audience()?;
     if !question.client.is_audience.iter().any(|own| addressed.contains(&own.as_str())) {
         return Err(Unproven::TokenAudience);
@@ -71,17 +77,50 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
         csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
         sfdc_account_id: claims.text("sfdc_account_id")?.map(str::to_owned),
     };
-    let inherited = inherit(question, claims, Some(Vec::new()))?;
+    let mut inherited = inherit(question, claims, Some(Vec::new()))?;
+    let kind = own_kind(sub, obo_type);
+    let known = match &account.account_id {
+        Some(account) => still_live(question, kind, sub, account)?,
+        // A foreign issuer named it; there is nothing to look up.
+        None => None,
+    };
+    inherited.terms.extend(known.and_then(|user| user.scopes.clone()));
+    let known = known.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
-        kind: own_kind(sub, obo_type),
+        kind,
         provisional,
         obo_type: obo_type.to_owned(),
         lineage,
         accounts: Accounts::Exactly(account),
         host: claims.get("host").cloned(),
-        attributes: told(&token.issuer, claims, &[]),
+        attributes: told(&token.issuer, claims, &known),
         ..inherited
     })
+}
+
+/// What the directory said when the token was minted has to hold still: the user behind the subject, if it is somebody known.
+fn still_live<'a>(question: &Question<'a>, kind: Kind, sub: &str, account: &str) -> Result<Option<&'a User>, Unproven> {
+    let evidence = question.evidence;
+    match kind {
+        Kind::User | Kind::Envoy => {
+            let user = evidence.users.iter().rfind(|user| id::user(question.tenant, &user.id) == sub).ok_or(Unproven::Subject)?;
+            let member = subject::memberships(question, user)?.iter().any(|ids| ids.account_id.as_deref() == Some(account));
+            if member { Ok(Some(user)) } else { Err(Unproven::NotAMember) }
+        }
+        Kind::Host => {
+            let machine = evidence.machines.iter().rfind(|machine| id::host(question.tenant, &machine.id) == sub);
+            let machine = machine.filter(|machine| machine.account.id == account).ok_or(Unproven::Subject)?;
+            subject::live_user_of(question, machine).map(Some)
+        }
+        Kind::Provisional => {
+            let mut accounts = evidence.accounts.iter().rev();
+            let found = accounts.find(|found| found.id == account).ok_or(Unproven::ProvisionalAccount)?;
+            let live = found.tenant == question.tenant && subject::is_active(found.state);
+            if live { Ok(None) } else { Err(Unproven::ProvisionalAccount) }
+        }
+        // Only a directory's subject has an account.
+        Kind::External | Kind::Client => Err(Unproven::Subject),
+    }
 }
 
 fn own_kind(sub: &str, obo_type: &str) -> Kind {
@@ -116,15 +155,16 @@ fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject,
             id::user(question.tenant, &found.id)
         }
     };
-    (named == question.subject.id).then(|| examine_foreign(question, &issuer, claims, user))
+    (named == question.subject.id).then(|| examine_foreign(question, &issuer, token, user))
 }
 
 fn examine_foreign(
     question: &Question<'_>,
     issuer: &Issuer,
-    claims: Claims<'_>,
+    token: &SeenToken,
     user: Option<&User>,
 ) -> Result<Subject, Unproven> {
+    let claims = Claims(&token.claims);
     subject::allow(question.client, SubjectKind::Token)?;
     let is_subject_issuer = match issuer.role {
         IssuerRole::Subject => true,
@@ -132,6 +172,9 @@ fn examine_foreign(
     };
     if !is_subject_issuer || claims.text("iss")? != Some(issuer.issuer.as_str()) {
         return Err(Unproven::TokenIssuer);
+    }
+    if !accepts_type(&issuer.types, token.typ.as_deref()) {
+        return Err(Unproven::TokenType);
     }
     if tenant(issuer, claims)? != question.tenant {
         return Err(Unproven::TokenTenant);

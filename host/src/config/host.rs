@@ -125,6 +125,7 @@ pub(super) fn server(mut section: Section<'_>, listen: &Found<SocketAddr>, base:
     let server = Server {
         max_headers: section.or("max_headers", integer(8..=512), 64),
         header_timeout: section.or("header_timeout", duration(100 * MILLISECOND..=MINUTE), 10 * SECOND),
+        idle_timeout: section.or("idle_timeout", duration(100 * MILLISECOND..=60 * MINUTE), 2 * MINUTE),
         request_timeout: section.or("request_timeout", duration(100 * MILLISECOND..=5 * MINUTE), 30 * SECOND),
         grace: section.or("grace", duration(Duration::ZERO..=10 * MINUTE), 30 * SECOND),
         max_connections: section.or("max_connections", integer(1..=1_000_000), 1_024),

@@ -109,7 +109,7 @@ fn a_known_callers_attempt_is_written_with_the_last_decision() {
 fn a_caller_with_a_verified_token_is_no_stranger() {
     let mut evidence = Evidence::default();
     let claims = json!({ "sub": "router", "jti": "not-recorded" }).as_object().unwrap().clone();
-    evidence.saw_token(TokenRole::Caller, "https://callers.example.com", claims);
+    evidence.saw_token(TokenRole::Caller, "https://callers.example.com", Some("jwt"), claims);
     let event = host_failure("corr-1", &evidence, "runtime.trap").unwrap();
     assert_eq!(event.anonymous, None);
     assert!(!event.json.contains("not-recorded"));
