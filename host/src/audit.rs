@@ -83,6 +83,8 @@ pub struct AuditCtx {
     pub correlation_id: String,
     /// How many events this request has written.
     pub written: u32,
+    /// How many of them name who asked.
+    pub attributed: u32,
 }
 
 impl AuditCtx {
@@ -91,11 +93,13 @@ impl AuditCtx {
     /// # Errors
     /// Where it was not recorded.
     pub async fn append(&mut self, event: Event) -> Result<(), AuditError> {
+        let attributed = event.anonymous.is_none();
         match tokio::time::timeout(self.timeout, self.log.append(event)).await {
             Ok(written) => written?,
             Err(_elapsed) => return Err(AuditError::TimedOut),
         }
         self.written = self.written.saturating_add(1);
+        self.attributed = self.attributed.saturating_add(u32::from(attributed));
         Ok(())
     }
 }

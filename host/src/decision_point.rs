@@ -70,7 +70,7 @@ impl DecisionPointView<'_> {
                 let origin = from.map(|tenant| SeenOrigin { tenant, module_digest: String::new() });
                 let refusal = Some(limits::describe(&why));
                 let seen = SeenDecision { input, module_digest: String::new(), verdict: None, origin, refusal };
-                self.evidence.decision = Some(Arc::new(seen));
+                self.evidence.decided(Arc::new(seen));
                 return Err(why);
             }
         };
@@ -82,7 +82,7 @@ impl DecisionPointView<'_> {
         let refusal = granted.as_ref().err().map(ToString::to_string);
         let seen = SeenDecision { input, module_digest: module_digest.clone(), verdict: Some(verdict.clone()), origin, refusal };
         let seen = Arc::new(seen);
-        self.evidence.decision = Some(Arc::clone(&seen));
+        self.evidence.decided(Arc::clone(&seen));
         let approval = granted.ok().flatten().map(|(grant, proof)| Approval::new(proof, grant, seen));
         Ok((verdict, module_digest, approval))
     }

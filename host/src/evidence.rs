@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use standin_guest::id;
 
 use crate::bindings::directory::{Account, Machine, User, UserKey};
 use crate::bindings::types::{Attribute, Input, Verdict};
@@ -82,6 +83,10 @@ pub struct SeenOrigin {
 pub struct Evidence {
     /// Ids of the clients whose secret was right.
     pub callers: Vec<String>,
+    /// Ids of the clients that name the issuer and `sub` of a verified caller token.
+    pub identified: Vec<String>,
+    /// The client whose secret was tried last and was wrong.
+    pub tried: Option<String>,
     /// Ids of the clients for whom the embedding program vouched; counts only where their registration says so.
     pub attested: Vec<String>,
     /// The facts that the edge itself gave with the request; the component cannot add to them.
@@ -100,6 +105,10 @@ pub struct Evidence {
     pub pseudonyms: Vec<SeenPseudonym>,
     /// The last decision.
     pub decision: Option<Arc<SeenDecision>>,
+    /// Those before it; an honest component asks once.
+    pub earlier: Vec<Arc<SeenDecision>>,
+    /// Why claims were not signed, once for every refusal; an honest component has none.
+    pub refused: Vec<String>,
     /// For every question about a user, where its answer stands among `users`.
     user_answers: Vec<Option<usize>>,
     lookups: usize,
@@ -128,6 +137,40 @@ impl Evidence {
     /// A client has shown a secret of its own.
     pub fn saw_caller(&mut self, client: &str) {
         self.callers.push(client.to_owned());
+    }
+
+    /// A secret was wrong.
+    pub fn saw_wrong_secret(&mut self, client: &str) {
+        self.tried = Some(client).filter(|client| id::is_opaque(client)).map(str::to_owned);
+    }
+
+    /// The registry has named the client of this issuer and `sub`; it counts where a verified caller token says the same.
+    pub fn saw_identity(&mut self, issuer: &str, sub: &str, client: &str) {
+        let is_shown = |token: &SeenToken| {
+            token.role == TokenRole::Caller
+                && token.issuer == issuer
+                && token.claims.get("sub").and_then(Value::as_str) == Some(sub)
+        };
+        if self.tokens.iter().any(is_shown) && !self.identified.iter().any(|known| known == client) {
+            self.identified.push(client.to_owned());
+        }
+    }
+
+    /// The registered client that has shown who it is, or that was vouched for.
+    pub fn requester(&self) -> Option<&str> {
+        self.callers.last().or(self.identified.last()).or(self.attested.last()).map(String::as_str)
+    }
+
+    /// The policy was asked.
+    pub fn decided(&mut self, decision: Arc<SeenDecision>) {
+        self.earlier.extend(self.decision.replace(decision));
+    }
+
+    /// Claims were not signed.
+    pub fn refused(&mut self, why: String) {
+        if self.refused.len() < MAX_DECISIONS {
+            self.refused.push(why);
+        }
     }
 
     /// The embedding program has vouched for a client.

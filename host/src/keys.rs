@@ -123,7 +123,10 @@ impl KeysView<'_> {
     /// Compares, records, signs, releases, in this order.
     async fn mint(&mut self, mut approval: Approval, purpose: Purpose, claims: &str, event: &str) -> Result<String, KeyError> {
         let now = self.ctx.clock.now().as_secs();
-        let covered = approval.cover(purpose, claims, now).map_err(|refusal| KeyError::Refused(refusal.to_string()))?;
+        let covered = approval.cover(purpose, claims, now).map_err(|refusal| {
+            self.evidence.refused(refusal.to_string());
+            KeyError::Refused(refusal.to_string())
+        })?;
         self.record(&approval, &covered, event).await?;
         match tokio::time::timeout(self.ctx.timeouts.sign, self.ctx.keys.sign(typ(purpose), claims)).await {
             Ok(Ok(token)) => return Ok(token),
@@ -138,7 +141,7 @@ impl KeysView<'_> {
     }
 
     async fn record(&mut self, approval: &Approval, covered: &Covered, event: &str) -> Result<(), KeyError> {
-        let event = record::minted(&self.audit.correlation_id, approval, covered, event)
+        let event = record::minted(&self.audit.correlation_id, self.evidence, approval, covered, event)
             .map_err(|error| KeyError::Refused(error.to_string()))?;
         self.append(event).await
     }
@@ -214,6 +217,8 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         let is_right = secret.len() <= MAX_TEXT && is_secret(&secret, &self.ctx.registry.secret_digests(&client_id));
         if is_right {
             self.evidence.saw_caller(&client_id);
+        } else {
+            self.evidence.saw_wrong_secret(&client_id);
         }
         Ok(is_right)
     }

@@ -73,6 +73,10 @@ struct Minted<'a> {
     policy: &'a str,
     rules: json::Rules<'a>,
     asked: Asked<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier_decisions: Vec<Decision<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    refused_signatures: &'a [String],
     detail: &'a RawValue,
 }
 
@@ -80,7 +84,13 @@ struct Minted<'a> {
 ///
 /// # Errors
 /// Where `detail` is not a JSON object within the limits.
-pub fn minted(correlation_id: &str, approval: &Approval, covered: &Covered, detail: &str) -> Result<Event, RecordError> {
+pub fn minted(
+    correlation_id: &str,
+    evidence: &Evidence,
+    approval: &Approval,
+    covered: &Covered,
+    detail: &str,
+) -> Result<Event, RecordError> {
     let decision = approval.decision();
     let reasons = decision.verdict.as_ref().map(|verdict| verdict.reasons.as_slice()).unwrap_or_default();
     let event = Minted {
@@ -107,6 +117,8 @@ pub fn minted(correlation_id: &str, approval: &Approval, covered: &Covered, deta
         policy: &decision.module_digest,
         rules: json::Rules(reasons),
         asked: Asked(&decision.input),
+        earlier_decisions: earlier(evidence),
+        refused_signatures: &evidence.refused,
         detail: component_event(detail)?,
     };
     Ok(Event { json: encode(&event)?, anonymous: None })
@@ -121,7 +133,13 @@ struct Attempt<'a> {
     correlation_id: &'a str,
     requester: Option<Requester<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tried: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<Decision<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier_decisions: Vec<Decision<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    refused_signatures: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a RawValue>,
 }
@@ -174,10 +192,25 @@ fn write(
     detail: Option<&RawValue>,
 ) -> Result<Event, RecordError> {
     let requester = Requester::of(evidence);
-    let anonymous = requester.is_none().then(|| code.unwrap_or("explain").to_owned());
-    let decision = evidence.decision.as_deref().map(Decision::of);
-    let event = Attempt { event: "attempt", outcome, code, correlation_id, requester, decision, detail };
+    // Somebody whose token we can read but whom no client names is a stranger too.
+    let anonymous = evidence.requester().is_none().then(|| code.unwrap_or("explain").to_owned());
+    let event = Attempt {
+        event: "attempt",
+        outcome,
+        code,
+        correlation_id,
+        tried: evidence.tried.as_deref().filter(|_| requester.is_none()),
+        requester,
+        decision: evidence.decision.as_deref().map(Decision::of),
+        earlier_decisions: earlier(evidence),
+        refused_signatures: &evidence.refused,
+        detail,
+    };
     Ok(Event { json: encode(&event)?, anonymous })
+}
+
+fn earlier(evidence: &Evidence) -> Vec<Decision<'_>> {
+    evidence.earlier.iter().map(|decision| Decision::of(decision)).collect()
 }
 
 fn encode(event: &impl Serialize) -> Result<String, RecordError> {

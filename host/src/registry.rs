@@ -8,6 +8,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use self::memory::Registrations;
 pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, SubjectKind, SubjectMapping, System};
+use crate::evidence::Evidence;
 
 /// A signature algorithm that may be registered for an issuer (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,6 +100,8 @@ impl RegistryCtx {
 pub struct RegistryView<'a> {
     /// The import's own context.
     pub ctx: &'a RegistryCtx,
+    /// What the host has seen proven in this request.
+    pub evidence: &'a mut Evidence,
 }
 
 impl crate::bindings::registry::Host for RegistryView<'_> {
@@ -111,7 +114,9 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
     }
 
     fn find_client_by_identity(&mut self, issuer: String, sub: String) -> Option<Client> {
-        self.ctx.registry.find_client_by_identity(&issuer, &sub).map(Arc::unwrap_or_clone)
+        let client = self.ctx.registry.find_client_by_identity(&issuer, &sub)?;
+        self.evidence.saw_identity(&issuer, &sub, &client.id);
+        Some(Arc::unwrap_or_clone(client))
     }
 
     fn find_issuer(&mut self, issuer: String) -> Option<Issuer> {

@@ -262,7 +262,13 @@ impl Shared {
             registry: RegistryCtx::new(Arc::clone(registry)),
             http: Arc::clone(&self.http_ctx),
             store: Arc::clone(&self.store_ctx),
-            audit: AuditCtx { log: Arc::clone(&self.audit), timeout: self.limits.audit, correlation_id, written: 0 },
+            audit: AuditCtx {
+                log: Arc::clone(&self.audit),
+                timeout: self.limits.audit,
+                correlation_id,
+                written: 0,
+                attributed: 0,
+            },
         }
     }
 
@@ -289,6 +295,7 @@ impl Shared {
             timeout: self.limits.audit,
             correlation_id: correlation_id.to_owned(),
             written: 0,
+            attributed: 0,
         };
         let written = match record::host_failure(correlation_id, evidence, code) {
             Ok(event) => audit.append(event).await.map_err(|error| error.to_string()),
@@ -396,7 +403,10 @@ impl Call {
     /// What was proven, where nothing of it has been recorded.
     fn unrecorded(&mut self) -> Option<Evidence> {
         let state = self.sandbox.as_mut()?.state();
-        (state.contexts.audit.written == 0).then(|| std::mem::take(&mut state.evidence))
+        // What was written before anybody was known, or to hide who it was, is no record of somebody who is known.
+        let audit = &state.contexts.audit;
+        let recorded = if state.evidence.requester().is_some() { audit.attributed } else { audit.written };
+        (recorded == 0).then(|| std::mem::take(&mut state.evidence))
     }
 
     fn release(&mut self) {

@@ -69,7 +69,10 @@ pub(crate) fn link(linker: &mut Linker<RequestState>) -> wasmtime::Result<()> {
         ctx: &state.contexts.directory,
         evidence: &mut state.evidence,
     })?;
-    crate::registry::add_to_linker(linker, |state| RegistryView { ctx: &state.contexts.registry })?;
+    crate::registry::add_to_linker(linker, |state| RegistryView {
+        ctx: &state.contexts.registry,
+        evidence: &mut state.evidence,
+    })?;
     crate::http::add_to_linker(linker, |state| HttpView { ctx: &state.contexts.http, evidence: &mut state.evidence })?;
     crate::store::add_to_linker(linker, |state| StoreView { ctx: &state.contexts.store, evidence: &mut state.evidence })?;
     crate::audit::add_to_linker(linker, |state| AuditView { ctx: &mut state.contexts.audit, evidence: &state.evidence })

@@ -100,6 +100,14 @@ async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
     let (failure, event) = refused(&world, &standin, order("fail-silently", &json!({}))).await;
     assert_eq!((failure.code.as_str(), &event["code"]), ("hostile.silent", &json!("hostile.silent")));
 
+    // An event from before anybody was known is no record of who then was.
+    let hidden = order("hide-behind-a-stranger", &json!({ "claims": { "sub": "user:acme:u-root" } }));
+    let id = hidden.correlation_id.clone();
+    assert_eq!(standin.mint_on_behalf(hidden).await.unwrap_err().code, "hostile.hidden");
+    let events = world.audit_of(&id);
+    let named = events.iter().find(|event| event["code"] == "hostile.hidden").unwrap_or_else(|| panic!("{events:?}"));
+    assert_eq!((&named["requester"], named["refused_signatures"].as_array().map(Vec::len)), (&json!("svc-router"), Some(1)));
+
     let (failure, event) = refused(&world, &standin, order("fail-with-a-bad-code", &json!({}))).await;
     assert_eq!((failure.code.as_str(), &event["code"]), ("runtime.trapped", &json!("runtime.trapped")));
 

@@ -225,17 +225,17 @@ async fn a_hop_is_for_the_addressee_only_and_narrows() {
 
 /// What the directory takes back holds for tokens that are out already: at the next hop.
 #[rstest]
-#[case::the_user_is_disabled(user("alice@example.com"), "/users/0/state", json!("disabled"), Err("target.inactive"))]
-#[case::the_user_is_protected_now(user("alice@example.com"), "/users/0/protected", json!(true), Err("target.protected"))]
-#[case::the_user_has_left_the_account(user("alice@example.com"), "/users/0/accounts", json!(["acme-us"]), Err("target.not_found"))]
-#[case::the_account_is_disabled(user("alice@example.com"), "/accounts/0/state", json!("disabled"), Err("target.not_found"))]
-#[case::the_user_has_less_scope(user("alice@example.com"), "/users/0/scopes", json!(["expenses:write"]), Err("scope.empty"))]
+#[case::the_user_is_disabled(user("bob@example.com"), "/users/1/state", json!("disabled"), Err("target.inactive"))]
+#[case::the_user_is_protected_now(user("bob@example.com"), "/users/1/protected", json!(true), Err("target.protected"))]
+#[case::the_user_has_left_the_account(user("bob@example.com"), "/users/1", json!({ "id": "u-bob", "email": "bob@example.com", "accounts": ["acme-us"], "primary_account": "acme-us" }), Err("target.not_found"))]
+#[case::the_account_is_disabled(user("bob@example.com"), "/accounts/0/state", json!("disabled"), Err("target.not_found"))]
+#[case::the_user_has_less_scope(user("bob@example.com"), "/users/1/scopes", json!(["expenses:write"]), Err("scope.empty"))]
 #[case::the_host_is_disabled(host("ophid.edge-7"), "/hosts/0/state", json!("disabled"), Err("target.inactive"))]
 #[case::the_hosts_user_is_disabled(host("ophid.edge-7"), "/users/1/state", json!("disabled"), Err("target.inactive"))]
 #[case::the_hosts_key_is_disabled(host("ophid.edge-7"), "/hosts/0/api_keys/0/state", json!("disabled"), Err("target.no_live_key"))]
 #[case::the_edges_account_is_disabled(envoy("new@example.com", "001AcmeEU"), "/accounts/0/state", json!("disabled"), Err("target.not_found"))]
-#[case::another_user_is_disabled(user("alice@example.com"), "/users/1/state", json!("disabled"), Ok(()))]
-#[case::another_user(host("ophid.edge-7"), "/users/0/state", json!("disabled"), Ok(()))]
+#[case::another_user_is_disabled(user("bob@example.com"), "/users/0/state", json!("disabled"), Ok(()))]
+#[case::the_hosts_neighbour_is_disabled(host("ophid.edge-7"), "/users/0/state", json!("disabled"), Ok(()))]
 #[tokio::test]
 async fn a_hop_asks_the_directory_again(
     #[case] subject: Subject,
@@ -247,8 +247,13 @@ async fn a_hop_asks_the_directory_again(
     let standin = world.standin().await;
     let first = mint(&standin, request("svc-router", subject)).await.unwrap();
     let mut document = directory();
-    let (parent, name) = at.rsplit_once('/').unwrap();
-    document.pointer_mut(parent).unwrap()[name] = value;
+    match document.pointer_mut(at) {
+        Some(known) => *known = value,
+        None => {
+            let (parent, name) = at.rsplit_once('/').unwrap();
+            document.pointer_mut(parent).unwrap()[name] = value;
+        }
+    }
     let database = Database::create(&world.config().directory).unwrap();
     import(&database, document.to_string().as_bytes(), Mode::Replace).unwrap();
     let second = mint(&standin, asking("svc-ledger", first.token, &["expenses:read"], LEDGER, None)).await;

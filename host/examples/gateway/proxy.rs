@@ -1,5 +1,5 @@
 //! The proxy of the gateway example. The inbound token ends here: it is exchanged or the request is refused; it is never forwarded,
-//! also where the request carries it a second time.
+//! also where the request carries it a second time, as it stands or percent-encoded.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -14,8 +14,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use standin::types::{Credential, Failure, Request as OboRequest, Subject, Token};
 use standin::{JWT_TYPE, Standin};
 use tokio::net::TcpListener;
@@ -27,6 +27,8 @@ const MAX_BODY: usize = 1 << 20;
 const CONNECTIONS: usize = 1024;
 /// For the headers of a request.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+/// For the body of a request.
+const BODY_TIME: Duration = Duration::from_secs(30);
 /// For the upstream's answer.
 const UPSTREAM_TIME: Duration = Duration::from_secs(30);
 
@@ -100,8 +102,9 @@ impl Gateway {
     /// Serves until it is dropped.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+        // Without telling protocols apart by their first bytes, which has no time limit.
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let stream = match listener.accept().await {
@@ -175,10 +178,14 @@ impl Gateway {
     ) -> anyhow::Result<Response<Full<Bytes>>> {
         let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
+        let collecting = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect());
+        let body = collecting.await?.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
         let mut headers = head.headers;
         strip(&mut headers);
-        let within = |bytes: &[u8]| bytes.windows(inbound.len()).any(|window| window == inbound.as_bytes());
+        let within = |bytes: &[u8]| {
+            let found = |bytes: &[u8]| bytes.windows(inbound.len()).any(|window| window == inbound.as_bytes());
+            found(bytes) || found(&decoded(bytes))
+        };
         if within(path.as_bytes()) || within(&body) || headers.values().any(|value| within(value.as_bytes())) {
             return Ok(refusal(StatusCode::BAD_REQUEST, "token_elsewhere", ""));
         }
@@ -194,12 +201,27 @@ impl Gateway {
     }
 }
 
-/// Whether a segment is `.` or `..`, in any spelling: the upstream would see another path than the route did.
+/// Whether a segment is `.` or `..`, in any spelling and with or without parameters (`..;a=b`): the upstream would see another path
+/// than the route did.
 fn leaves_its_folder(path: &str) -> bool {
-    let segments = path.split(['/', '\\']).map(|segment| segment.to_ascii_lowercase().replace("%2e", "."));
-    path.to_ascii_lowercase().contains("%2f")
-        || path.to_ascii_lowercase().contains("%5c")
-        || segments.into_iter().any(|segment| segment == "." || segment == "..")
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
+    let mut segments = path.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
+    path.contains("%2f") || path.contains("%5c") || segments.any(|segment| segment == "." || segment == "..")
+}
+
+/// With percent-encoding undone (RFC 3986 §2.1), where it is that.
+fn decoded(bytes: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (mut plain, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
+    while let [first, after @ ..] = rest {
+        let escaped = match after {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        plain.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    plain
 }
 
 /// The one bearer token of the header (RFC 6750 §2.1).

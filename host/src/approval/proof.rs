@@ -186,6 +186,8 @@ fn forget(input: &mut Input, edge: &[Attribute], now: u64) {
     input.now = now;
     input.attributes = edge.iter().filter(|attribute| attribute.name.starts_with("edge.")).cloned().collect();
     input.chain.clear();
+    // No face takes a step yet, so whatever stands there is the component's invention.
+    input.step = None;
     input.caller.kind = "client".to_owned();
     for party in [&mut input.caller, &mut input.subject] {
         party.tenants.clear();

@@ -26,8 +26,10 @@ const REFRESH_URL: Duration = Duration::from_secs(600);
 const REFRESH_FILE: Duration = Duration::from_secs(60);
 /// Between two refreshes for an unknown `kid`, and between two in the background.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Between two attempts while there is no set that could serve.
+/// Between the end of one attempt and the next while there is no set that could serve.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long a set that may still serve waits for its successor.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why a set could not be had. Shared by everybody who waited for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,10 +133,13 @@ impl IssuerKeySets {
             Next::Answer(answer) => return answer,
             Next::Wait(flight) => flight,
         };
-        // The fetch has its own time limit.
-        let fetched = match flight.wait_for(Option::is_some).await {
-            Ok(fetched) => fetched.clone().unwrap_or(Err(FetchError::GivenUp)),
-            Err(_given_up) => Err(FetchError::GivenUp),
+        // The fetch has its own time limit; where a set may serve meanwhile, nobody waits that long for a source that hangs.
+        let may_serve = self.serving(issuer, &lock(&state)).is_some();
+        let limit = if may_serve { PATIENCE } else { 2 * TIMEOUT };
+        let fetched = match tokio::time::timeout(limit, flight.wait_for(Option::is_some)).await {
+            Ok(Ok(fetched)) => fetched.clone().unwrap_or(Err(FetchError::GivenUp)),
+            Ok(Err(_given_up)) => Err(FetchError::GivenUp),
+            Err(_elapsed) => Err(FetchError::Http(HttpError::Timeout)),
         };
         match fetched {
             Ok(set) => answer(&set, kid, algorithm),
@@ -219,6 +224,7 @@ impl IssuerKeySets {
                 Err(error) => {
                     tracing::warn!(?source, %error, "jwks");
                     state.failed = Some(error.clone());
+                    state.tried = Some(clock.monotonic());
                 }
             }
             sender.send_replace(Some(fetched));

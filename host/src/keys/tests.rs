@@ -73,8 +73,13 @@ impl Request {
         let timeouts = Timeouts { sign: Duration::from_millis(100), verify: Duration::from_millis(100) };
         let ctx = KeysCtx::new(own, verifier, Arc::new(registry), Arc::new(Fixed), timeouts);
         let log = Arc::new(Log { room, ..Log::default() });
-        let audit =
-            AuditCtx { log: Arc::<Log>::clone(&log), timeout: Duration::from_secs(5), correlation_id: "c-1".into(), written: 0 };
+        let audit = AuditCtx {
+            log: Arc::<Log>::clone(&log),
+            timeout: Duration::from_secs(5),
+            correlation_id: "c-1".into(),
+            written: 0,
+            attributed: 0,
+        };
         Self { ctx, evidence: Evidence::default(), audit, log, table: ResourceTable::new(), stand }
     }
 
@@ -123,6 +128,12 @@ async fn uncovered_claims_are_neither_recorded_nor_signed() {
     let refused = request.sign(|claims| claims["sub"] = json!("user:acme:u-2"), "{}").await;
     assert!(matches!(refused, Err(KeyError::Refused(_))));
     assert!(request.outcomes().is_empty());
+    // Whatever this request comes to, its event will say so.
+    assert_eq!(request.evidence.refused, ["sub is not the approved subject"]);
+    for _ in 0..20 {
+        request.sign(|claims| claims["sub"] = json!("user:acme:u-2"), "{}").await.unwrap_err();
+    }
+    assert_eq!(request.evidence.refused.len(), 8);
 }
 
 #[tokio::test]

@@ -34,13 +34,13 @@ impl<'a> Origin<'a> {
 pub(super) enum Requester<'a> {
     /// A client.
     Client(&'a str),
-    /// Who a verified token of a caller issuer names.
+    /// Whom a verified token of a caller issuer names, where no client is registered for that.
     Identity { iss: &'a str, sub: &'a str },
 }
 
 impl<'a> Requester<'a> {
     pub(super) fn of(evidence: &'a Evidence) -> Option<Self> {
-        if let Some(id) = evidence.callers.last().or(evidence.attested.last()) {
+        if let Some(id) = evidence.requester() {
             return Some(Self::Client(id));
         }
         let token = evidence.tokens.iter().rfind(|token| token.role == TokenRole::Caller)?;

@@ -20,7 +20,7 @@ fn signed(detail: &str) -> Result<Event, RecordError> {
     claims["account_id"] = json!("a-1");
     let mut approval = world.approve();
     let covered = approval.cover(Purpose::AccessToken, &claims.to_string(), NOW).unwrap();
-    minted("corr-1", &approval, &covered, detail)
+    minted("corr-1", &world.evidence, &approval, &covered, detail)
 }
 
 #[test]
@@ -95,7 +95,10 @@ fn a_strangers_attempt_is_counted_by_its_code() {
 fn a_known_callers_attempt_is_written_with_the_last_decision() {
     let mut world = World::user();
     world.examine().unwrap();
-    world.evidence.decision = Some(std::sync::Arc::new(world.approve().decision().clone()));
+    let decision = std::sync::Arc::new(world.approve().decision().clone());
+    world.evidence.decided(std::sync::Arc::clone(&decision));
+    world.evidence.decided(decision);
+    world.evidence.refused("sub is not the approved subject".into());
     let event = attempt("corr-1", &world.evidence, r#"{"outcome":"fail","code":"audit.unavailable"}"#).unwrap();
     assert_eq!(event.anonymous, None);
     let event = read(&event);
@@ -103,17 +106,39 @@ fn a_known_callers_attempt_is_written_with_the_last_decision() {
     assert_eq!(event["decision"]["policy"], DIGEST);
     assert_eq!(event["decision"]["effect"], json!({ "permit": { "scope": null, "audience": null, "ttl": null } }));
     assert_eq!(event["decision"]["asked"]["subject"]["id"], "user:acme:u-1");
+    // What it tried before is not forgotten.
+    assert_eq!(event["earlier_decisions"].as_array().unwrap().len(), 1);
+    assert_eq!(event["refused_signatures"], json!(["sub is not the approved subject"]));
 }
 
 #[test]
-fn a_caller_with_a_verified_token_is_no_stranger() {
+fn a_caller_with_a_verified_token_is_a_stranger_until_a_client_names_it() {
     let mut evidence = Evidence::default();
     let claims = json!({ "sub": "router", "jti": "not-recorded" }).as_object().unwrap().clone();
     evidence.saw_token(TokenRole::Caller, "https://callers.example.com", Some("jwt"), claims);
     let event = host_failure("corr-1", &evidence, "runtime.trap").unwrap();
-    assert_eq!(event.anonymous, None);
+    assert_eq!(event.anonymous.as_deref(), Some("runtime.trap"));
     assert!(!event.json.contains("not-recorded"));
     assert_eq!(read(&event)["requester"], json!({ "iss": "https://callers.example.com", "sub": "router" }));
+
+    // The component's word alone is none.
+    evidence.saw_identity("https://callers.example.com", "another", "svc-admin");
+    assert_eq!(evidence.requester(), None);
+    evidence.saw_identity("https://callers.example.com", "router", "svc-router");
+    let event = host_failure("corr-1", &evidence, "runtime.trap").unwrap();
+    assert_eq!((event.anonymous.clone(), &read(&event)["requester"]), (None, &json!("svc-router")));
+}
+
+#[test]
+fn whose_secret_a_stranger_tried_is_written() {
+    let mut evidence = Evidence::default();
+    evidence.saw_wrong_secret("svc-router");
+    let event = host_failure("corr-1", &evidence, "caller.invalid").unwrap();
+    assert_eq!((&read(&event)["requester"], &read(&event)["tried"]), (&json!(null), &json!("svc-router")));
+    evidence.saw_wrong_secret("not an id\n");
+    assert_eq!(read(&host_failure("corr-1", &evidence, "caller.invalid").unwrap()).get("tried"), None);
+    evidence.saw_caller("svc-router");
+    assert_eq!(read(&host_failure("corr-1", &evidence, "caller.invalid").unwrap()).get("tried"), None);
 }
 
 #[test]

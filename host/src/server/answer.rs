@@ -24,6 +24,9 @@ use standin_guest::error::{Error, RequestError, RuntimeError};
 /// The most answers being worked out at once; far above what the component serves at once, it only bounds the waiting room.
 const WORKING: u32 = 65_536;
 
+/// Memory for bodies that are still being read, in KiB: whoever sends slowly holds what has come, and no more than this together.
+const BODIES: u32 = 64 * 1024;
+
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// What frames the answer on its connection is ours to say: a length that is not the body's would make the rest of one answer the
 /// beginning of the next (RFC 9112 §11.1).
@@ -48,6 +51,7 @@ pub(super) struct Answerer {
     max_body: usize,
     body_timeout: Duration,
     working: Arc<Semaphore>,
+    bodies: Semaphore,
     clock: Arc<dyn Clock>,
 }
 
@@ -63,6 +67,7 @@ impl Answerer {
             max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX),
             body_timeout: options.server.request_timeout,
             working: Arc::new(Semaphore::new(usize::try_from(WORKING).unwrap_or(usize::MAX))),
+            bodies: Semaphore::new(usize::try_from(BODIES).unwrap_or(usize::MAX)),
         }
     }
 
@@ -121,11 +126,9 @@ impl Answerer {
     ) -> Result<HttpRequest, Box<Response<Full<Bytes>>>> {
         let refused = |error: Error| Box::new(refuse(&correlation_id, error));
         let (head, body) = request.into_parts();
-        let read = tokio::time::timeout(self.body_timeout, Limited::new(body, self.max_body).collect()).await;
-        let body = match read {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(refused(RequestError::TooLarge.into())),
-            Ok(Err(_)) => return Err(refused(RequestError::Malformed.into())),
+        let body = match tokio::time::timeout(self.body_timeout, self.collect(body)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return Err(refused(error)),
             Err(_elapsed) => return Err(refused(RuntimeError::TimedOut.into())),
         };
         let authority = head.uri.authority().map(ToString::to_string);
@@ -137,11 +140,27 @@ impl Answerer {
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
-            body: body.to_vec(),
+            body,
             peer: peer.to_string(),
             certificate: None,
             correlation_id,
         })
+    }
+
+    /// The body, as far as there is memory for it.
+    async fn collect(&self, body: Incoming) -> Result<Vec<u8>, Error> {
+        let mut body = Limited::new(body, self.max_body);
+        let (mut bytes, mut held) = (Vec::new(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() { Error::from(RequestError::TooLarge) } else { RequestError::Malformed.into() }
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let kibibytes = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
+            held.push(self.bodies.try_acquire_many(kibibytes).map_err(|_full| RuntimeError::Overloaded)?);
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
     }
 
     async fn readiness(&self) -> Response<Full<Bytes>> {

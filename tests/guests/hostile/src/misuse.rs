@@ -45,6 +45,11 @@ pub(crate) fn play(request: &Request) -> Result<String, Refused> {
             let _recorded = audit::append(r#"{"outcome":"deny","code":"hostile.made_up"}"#);
             Ok(MADE_UP.into())
         }
+        "hide-behind-a-stranger" => {
+            let _recorded = audit::append(r#"{"outcome":"deny","code":"caller.invalid"}"#);
+            let _unsigned = script::mint(request, orders);
+            Err(Refused::new("hostile.hidden", "what was recorded names nobody"))
+        }
         "fail-silently" => Err(Refused::new("hostile.silent", "nothing was recorded")),
         "fail-with-a-bad-code" => Err(Refused::new("permit\n{\"outcome\":\"permit\"}", "nothing was recorded")),
         other => Err(Refused::new("hostile.unknown_trick", other)),
