@@ -256,6 +256,11 @@ impl Problem {
     }
 }
 
+/// Of an attempt that the component answered without recording it; only the host writes it.
+pub const UNRECORDED: &str = "runtime.unrecorded";
+/// Of a token that was recorded and then not signed; only the host writes it.
+pub const NOT_RELEASED: &str = "mint.not_released";
+
 /// `docs/errors.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
@@ -272,6 +277,13 @@ pub fn markdown() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| `{code}` | `{}` | {status} | {retry} | {text} | {action} |", oauth.name());
     }
+    let _ = write!(
+        page,
+        "\nTwo codes stand in the audit log only:\n\n| code | what it means |\n|---|---|\n\
+         | `{UNRECORDED}` | the component answered an HTTP request or a dry run without recording it; the host did |\n\
+         | `{NOT_RELEASED}` | the event before it with the same `correlation_id` says that a token was minted; it was not signed, and \
+         none left |\n",
+    );
     page
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::percent;
+
 /// `user:<tenant>:<id>`.
 pub fn user(tenant: &str, id: &str) -> String {
     join("user", &[tenant, id])
@@ -15,7 +17,7 @@ pub fn user_id(sub: &str, tenant: &str) -> Option<String> {
     while let [first, after @ ..] = rest {
         rest = match (first, after) {
             (b'%', [high, low, after @ ..]) => {
-                id.push(hex(*high)? << 4 | hex(*low)?);
+                id.push(percent::byte(*high, *low)?);
                 after
             }
             _ => {
@@ -26,10 +28,6 @@ pub fn user_id(sub: &str, tenant: &str) -> Option<String> {
     }
     // Only the one spelling that we write ourselves.
     String::from_utf8(id).ok().filter(|id| user(tenant, id) == sub)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// `host:<tenant>:<id>`.

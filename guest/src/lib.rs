@@ -19,6 +19,7 @@ pub mod id;
 #[cfg(target_family = "wasm")]
 mod imports;
 pub mod mint;
+mod percent;
 pub mod pipeline;
 pub mod policy;
 pub mod ports;

@@ -1,8 +1,5 @@
-//! What the domain needs of the outside, as small traits. `imports` implements them over the component's imports, `ports::fake`
-//! in memory for tests. The records are those of the contract.
-
-#[cfg(test)]
-pub(crate) mod fake;
+//! What the domain needs of the outside, as small traits. `imports` implements them over the component's imports; the records are
+//! those of the contract.
 
 pub use crate::bindings::standin::obo::decision_point::JudgeError;
 pub use crate::bindings::standin::obo::directory::{

@@ -35,14 +35,6 @@ impl ScopeSet {
         Ok(Self(set))
     }
 
-    /// From the space-delimited form.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn parse(text: &str) -> Result<Self, InvalidScope> {
-        Self::new(text.split(' ').filter(|token| !token.is_empty()))
-    }
-
     /// What both have, in this set's order. A term that does not exist (`None`) limits nothing.
     #[must_use]
     pub fn narrowed_by(&self, term: Option<&[String]>) -> Self {
@@ -66,16 +58,16 @@ impl ScopeSet {
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
-
-    /// The space-delimited form.
-    pub fn joined(&self) -> String {
-        self.0.join(" ")
-    }
 }
 
 /// `1*( %x21 / %x23-5B / %x5D-7E )`.
 fn is_scope_token(token: &str) -> bool {
     (1..=MAX_SCOPE_LEN).contains(&token.len()) && token.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+}
+
+/// The tokens of the space-delimited form (RFC 6749 §3.3), whether they are valid or not.
+pub fn split(text: &str) -> Vec<String> {
+    text.split(' ').filter(|token| !token.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -86,10 +78,10 @@ mod tests {
 
     #[test]
     fn parses_strictly() {
-        assert_eq!(ScopeSet::parse("a b a").unwrap().joined(), "a b");
-        assert_eq!(ScopeSet::parse("").unwrap(), ScopeSet::default());
-        assert_eq!(ScopeSet::parse("a\"b"), Err(InvalidScope));
-        assert_eq!(ScopeSet::parse("a\tb"), Err(InvalidScope));
+        assert_eq!(ScopeSet::new(split("a  b a ")).unwrap().as_slice(), ["a", "b"]);
+        assert_eq!(ScopeSet::new(split("")).unwrap(), ScopeSet::default());
+        assert_eq!(ScopeSet::new(split("a\"b")), Err(InvalidScope));
+        assert_eq!(ScopeSet::new(split("a\tb")), Err(InvalidScope));
         assert_eq!(ScopeSet::new((0..=MAX_SCOPES).map(|n| format!("s{n}"))), Err(InvalidScope));
         assert_eq!(ScopeSet::new(["a".repeat(MAX_SCOPE_LEN + 1)]), Err(InvalidScope));
     }

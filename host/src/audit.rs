@@ -75,19 +75,34 @@ pub trait Audit: Send + Sync + 'static {
 
 /// What the import needs of one request.
 pub struct AuditCtx {
-    /// The log.
-    pub log: Arc<dyn Audit>,
-    /// How long one event may take.
-    pub timeout: Duration,
-    /// The request's correlation id.
-    pub correlation_id: String,
-    /// How many events this request has written.
-    pub written: u32,
-    /// How many of them name who asked.
-    pub attributed: u32,
+    log: Arc<dyn Audit>,
+    timeout: Duration,
+    correlation_id: String,
+    written: u32,
+    attributed: u32,
 }
 
 impl AuditCtx {
+    /// Records the events of the request with this correlation id, each for at most `timeout`.
+    pub fn new(log: Arc<dyn Audit>, timeout: Duration, correlation_id: String) -> Self {
+        Self { log, timeout, correlation_id, written: 0, attributed: 0 }
+    }
+
+    /// The request's correlation id.
+    pub fn correlation_id(&self) -> &str {
+        &self.correlation_id
+    }
+
+    /// How many events this request has written.
+    pub fn written(&self) -> u32 {
+        self.written
+    }
+
+    /// How many of them name who asked.
+    pub fn attributed(&self) -> u32 {
+        self.attributed
+    }
+
     /// Records one event, within the time limit.
     ///
     /// # Errors

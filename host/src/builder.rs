@@ -23,8 +23,9 @@ use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::{IssuerKeySets, Keys, Verifier};
 use crate::policy::{PolicyError, PolicyLimits, PolicyModule, PolicySlots};
 use crate::registry::{Registrations, Registry};
+use crate::shared::{Limits, Shared, Snapshot};
 use crate::sqlite::{Database, SqliteError};
-use crate::standin::{Inner, Limits, Shared, Snapshot, Standin};
+use crate::standin::{Inner, Standin};
 use crate::state::{self, RequestState};
 use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
 

@@ -205,7 +205,7 @@ pub struct Timeouts {
     pub audit: Duration,
     /// One exchange with a provider.
     pub http: Duration,
-    /// Fetching one key set.
+    /// One signature, or one verification with its fetch.
     pub keys: Duration,
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
+use standin_guest::error::NOT_RELEASED;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
@@ -31,8 +32,6 @@ use crate::registry::{Algorithm, Registry};
 
 /// The longest secret, domain or value a component may hand in, in bytes.
 const MAX_TEXT: usize = 4_096;
-/// The code of the event that follows when a token was recorded and then not signed.
-const NOT_RELEASED: &str = "mint.not_released";
 
 /// Why a key could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,28 +81,20 @@ pub struct KeysCtx {
     verifier: Arc<Verifier>,
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
-    timeouts: Timeouts,
-}
-
-/// How long the import waits.
-#[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
-    /// For a signature.
-    pub sign: Duration,
-    /// For a verification, which may have to fetch keys.
-    pub verify: Duration,
+    timeout: Duration,
 }
 
 impl KeysCtx {
-    /// Signs with `keys`; verifies with those and the keys of the issuers in `registry`.
+    /// Signs with `keys`; verifies with those and the keys of the issuers in `registry`. `timeout` is for one signature, or one
+    /// verification with its fetch.
     pub fn new(
         keys: Arc<dyn Keys>,
         verifier: Arc<Verifier>,
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
-        timeouts: Timeouts,
+        timeout: Duration,
     ) -> Self {
-        Self { keys, verifier, registry, clock, timeouts }
+        Self { keys, verifier, registry, clock, timeout }
     }
 }
 
@@ -128,27 +119,27 @@ impl KeysView<'_> {
             KeyError::Refused(refusal.to_string())
         })?;
         self.record(&approval, &covered, event).await?;
-        match tokio::time::timeout(self.ctx.timeouts.sign, self.ctx.keys.sign(typ(purpose), claims)).await {
+        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(typ(purpose), claims)).await {
             Ok(Ok(token)) => return Ok(token),
-            Ok(Err(error)) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
-            Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id, %error, "sign"),
+            Ok(Err(error)) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
+            Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
         }
         // The log says that a token was minted, and none was.
         let event =
-            record::host_failure(&self.audit.correlation_id, self.evidence, NOT_RELEASED).map_err(|_| KeyError::AuditFailed)?;
+            record::host_failure(self.audit.correlation_id(), self.evidence, NOT_RELEASED).map_err(|_| KeyError::AuditFailed)?;
         self.append(event).await?;
         Err(KeyError::Unavailable)
     }
 
     async fn record(&mut self, approval: &Approval, covered: &Covered, event: &str) -> Result<(), KeyError> {
-        let event = record::minted(&self.audit.correlation_id, self.evidence, approval, covered, event)
+        let event = record::minted(self.audit.correlation_id(), self.evidence, approval, covered, event)
             .map_err(|error| KeyError::Refused(error.to_string()))?;
         self.append(event).await
     }
 
     async fn append(&mut self, event: record::Event) -> Result<(), KeyError> {
         self.audit.append(event).await.map_err(|error| {
-            tracing::error!(correlation_id = %self.audit.correlation_id, %error, "audit");
+            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
             KeyError::AuditFailed
         })
     }
@@ -197,9 +188,9 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         self.spend()?;
         let (keys, registry) = (&*self.ctx.keys, &*self.ctx.registry);
         let verifying = self.ctx.verifier.verify(&jws, &source, keys, registry);
-        let token = match tokio::time::timeout(self.ctx.timeouts.verify, verifying).await {
+        let token = match tokio::time::timeout(self.ctx.timeout, verifying).await {
             Ok(verified) => verified.map_err(|error| {
-                tracing::debug!(correlation_id = %self.audit.correlation_id, %error, "verify");
+                tracing::debug!(correlation_id = %self.audit.correlation_id(), %error, "verify");
                 KeyError::from(error)
             })?,
             Err(_elapsed) => return Err(KeyError::Unavailable),
@@ -229,7 +220,7 @@ impl crate::bindings::keys::Host for KeysView<'_> {
             return Err(KeyError::Other(Some("the domain or the value is too long".into())));
         }
         let digest = self.ctx.keys.pseudonym(&domain, &value).map_err(|error| {
-            tracing::error!(correlation_id = %self.audit.correlation_id, %error, "pseudonym");
+            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "pseudonym");
             KeyError::Unavailable
         })?;
         self.evidence.saw_pseudonym(domain, value, &digest);

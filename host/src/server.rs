@@ -122,9 +122,12 @@ impl Server {
             });
         }
         drop(self.listener);
-        let finished = tokio::time::timeout(self.options.server.grace, graceful.shutdown()).await.is_ok();
         // A request outlives its connection; it is waited for by itself.
-        finished && self.answerer.idle(self.options.server.grace).await
+        let ending = async {
+            graceful.shutdown().await;
+            self.answerer.idle().await;
+        };
+        tokio::time::timeout(self.options.server.grace, ending).await.is_ok()
     }
 
     async fn next(&self, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {

@@ -1,67 +1,24 @@
 //! The embedding API: a request in, a token or a failure out.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use standin_guest::error::{Entry, Error, Retry, RuntimeError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::component::ResourceAny;
+use standin_guest::error::{RuntimeError, UNRECORDED};
+use tokio::sync::Semaphore;
 
-use crate::audit::{Audit, AuditCtx, AuditLog};
+use crate::audit::AuditLog;
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
-use crate::bindings::obo::{Ceiling, Denial as WireDenial, Grant};
-use crate::bindings::types::{Attribute, Credential, Failure, Minted, Party, Request};
+use crate::bindings::types::{Attribute, Failure, Minted, Request};
 use crate::builder::{Builder, Loader};
-use crate::clock::{Clock, Entropy};
-use crate::decision_point::{DecisionPointCtx, Judge};
-use crate::directory::{Directory, DirectoryCtx};
-use crate::engine::{Sandbox, SandboxError, Supply};
+use crate::call::{Call, Target};
+use crate::clock::Clock;
+use crate::engine::Supply;
 use crate::evidence::Evidence;
-use crate::http::HttpCtx;
-use crate::keys::{Keys, KeysCtx, Timeouts, Verifier};
-use crate::record;
-use crate::registry::{Registry, RegistryCtx};
-use crate::state::{Contexts, RequestState};
-use crate::store::{Store, StoreCtx};
+use crate::shared::{Shared, Snapshot};
+use crate::state::RequestState;
 
-/// What a request sees from beginning to end: one configuration, one key set, one policy.
-#[derive(Clone)]
-pub struct Snapshot {
-    /// Who may ask for what.
-    pub registry: Arc<dyn Registry>,
-    /// Our own keys.
-    pub keys: Arc<dyn Keys>,
-    /// The live policies.
-    pub judge: Arc<dyn Judge>,
-}
-
-/// The code of an attempt that the component refused without recording it.
-const UNRECORDED: &str = "runtime.unrecorded";
-
-/// How long the host's own calls may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) audit: Duration,
-    pub(crate) keys: Duration,
-    pub(crate) request: Duration,
-}
-
-/// What every request shares.
-pub(crate) struct Shared {
-    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) verifier: Arc<Verifier>,
-    pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) directory_ctx: Arc<DirectoryCtx>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) store_ctx: Arc<StoreCtx>,
-    pub(crate) http_ctx: Arc<HttpCtx>,
-    pub(crate) audit: Arc<dyn Audit>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) limits: Limits,
-}
+/// How long a part may take to say whether it can serve.
+const READY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
@@ -118,8 +75,7 @@ impl Standin {
         if answer.is_ok()
             && let Some(evidence) = call.unrecorded()
         {
-            let hidden = failure(&call.correlation_id, RuntimeError::Trapped.into());
-            call.inner.shared.record(&evidence, &call.correlation_id, &hidden.code).await;
+            call.record(&evidence, UNRECORDED).await;
             call.release();
             return answer;
         }
@@ -158,7 +114,7 @@ impl Standin {
             && let Some(evidence) = call.unrecorded()
         {
             // A refusal may go out, but not without a record either.
-            call.inner.shared.record(&evidence, &call.correlation_id, UNRECORDED).await;
+            call.record(&evidence, UNRECORDED).await;
         }
         call.release();
         answer.unwrap_or_else(|failure| error_response(&failure))
@@ -219,7 +175,7 @@ impl Standin {
             Err(error) => return Err(inner.shared.sandbox_failed(&Evidence::default(), correlation_id, &error).await),
         };
         sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone()));
-        Ok(Call { inner: Arc::clone(inner), correlation_id: correlation_id.clone(), sandbox: Some(sandbox), _slot: slot })
+        Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id.clone(), sandbox, slot))
     }
 
     /// `given` if it is well formed, otherwise one of our own.
@@ -236,93 +192,10 @@ impl Standin {
     }
 }
 
-/// How long a part may take to say whether it can serve.
-const READY: Duration = Duration::from_secs(2);
-
 /// What a part answers, in time; none if it can serve.
 async fn asked(part: &'static str, ready: impl Future<Output = Result<(), String>>) -> Option<NotReady> {
     let answer = tokio::time::timeout(READY, ready).await.unwrap_or_else(|_elapsed| Err("no answer in time".to_owned()));
     answer.err().map(|cause| NotReady { part, cause })
-}
-
-impl Shared {
-    /// The imports' contexts for one request.
-    pub(crate) fn contexts(&self, snapshot: &Snapshot, correlation_id: String) -> Contexts {
-        let (registry, keys, judge) = (&snapshot.registry, &snapshot.keys, &snapshot.judge);
-        Contexts {
-            decision_point: DecisionPointCtx::new(Arc::clone(judge), Arc::clone(registry), Arc::clone(&self.clock)),
-            keys: KeysCtx::new(
-                Arc::clone(keys),
-                Arc::clone(&self.verifier),
-                Arc::clone(registry),
-                Arc::clone(&self.clock),
-                Timeouts { sign: self.limits.keys, verify: self.limits.keys },
-            ),
-            directory: Arc::clone(&self.directory_ctx),
-            registry: RegistryCtx::new(Arc::clone(registry)),
-            http: Arc::clone(&self.http_ctx),
-            store: Arc::clone(&self.store_ctx),
-            audit: AuditCtx {
-                log: Arc::clone(&self.audit),
-                timeout: self.limits.audit,
-                correlation_id,
-                written: 0,
-                attributed: 0,
-            },
-        }
-    }
-
-    async fn sandbox_failed(&self, evidence: &Evidence, correlation_id: &str, error: &SandboxError) -> Failure {
-        tracing::error!(%correlation_id, %error, "sandbox");
-        let cause = match error {
-            SandboxError::TimedOut => RuntimeError::TimedOut,
-            SandboxError::Exhausted => RuntimeError::Overloaded,
-            SandboxError::OutOfMemory | SandboxError::Trapped(_) => RuntimeError::Trapped,
-        };
-        self.failed(evidence, correlation_id, cause).await
-    }
-
-    /// Records a failure that the component could not record itself.
-    async fn failed(&self, evidence: &Evidence, correlation_id: &str, error: RuntimeError) -> Failure {
-        let failure = failure(correlation_id, error.into());
-        self.record(evidence, correlation_id, &failure.code).await;
-        failure
-    }
-
-    async fn record(&self, evidence: &Evidence, correlation_id: &str, code: &str) {
-        let mut audit = AuditCtx {
-            log: Arc::clone(&self.audit),
-            timeout: self.limits.audit,
-            correlation_id: correlation_id.to_owned(),
-            written: 0,
-            attributed: 0,
-        };
-        let written = match record::host_failure(correlation_id, evidence, code) {
-            Ok(event) => audit.append(event).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = written {
-            // Nothing was minted, so nothing goes out unrecorded; the operator must still hear of it.
-            tracing::error!(%correlation_id, %error, code, "audit");
-        }
-    }
-}
-
-/// A failure of the host, as the caller may see it.
-pub(crate) fn failure(correlation_id: &str, error: Error) -> Failure {
-    let Entry { code, oauth, status, retry, text, .. } = error.entry();
-    Failure {
-        code: code.into(),
-        oauth_error: oauth.name().into(),
-        status,
-        message: text.into(),
-        correlation_id: correlation_id.to_owned(),
-        retry_after: match retry {
-            Retry::Never => None,
-            Retry::After(seconds) => Some(seconds),
-        },
-        attributes: Vec::new(),
-    }
 }
 
 /// An error response (RFC 6749 §5.2) for a request that the component did not answer.
@@ -340,169 +213,6 @@ pub(crate) fn error_response(failure: &Failure) -> HttpResponse {
         headers.push(("retry-after".to_owned(), seconds.to_string().into_bytes()));
     }
     HttpResponse { status: failure.status, headers, body: body.to_string().into_bytes() }
-}
-
-/// One request in its sandbox.
-struct Call {
-    inner: Arc<Inner>,
-    correlation_id: String,
-    sandbox: Option<Sandbox<RequestState>>,
-    _slot: OwnedSemaphorePermit,
-}
-
-impl Call {
-    /// The embedding program's word for a client, and its own facts about the request; only the embedding API has them.
-    fn vouch(&mut self, request: &Request) {
-        let Some(sandbox) = &mut self.sandbox else { return };
-        let evidence = &mut sandbox.state().evidence;
-        evidence.edge.clone_from(&request.attributes);
-        if let Credential::Attested(client) = &request.caller {
-            evidence.saw_attested(client);
-        }
-    }
-
-    /// Runs one call of the component within the request's time. A sandbox that failed is thrown away.
-    async fn bounded<T>(
-        &mut self,
-        call: impl AsyncFnOnce(&mut Sandbox<RequestState>) -> Result<T, SandboxError>,
-    ) -> Result<T, Failure> {
-        let inner = Arc::clone(&self.inner);
-        let Some(sandbox) = &mut self.sandbox else {
-            return Err(failure(&self.correlation_id, RuntimeError::Trapped.into()));
-        };
-        let result =
-            tokio::time::timeout(inner.shared.limits.request, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
-        match result {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                let evidence = self.sandbox.take().map(|mut sandbox| std::mem::take(&mut sandbox.state().evidence));
-                Err(inner.shared.sandbox_failed(&evidence.unwrap_or_default(), &self.correlation_id, &error).await)
-            }
-        }
-    }
-
-    /// Ends with an answer.
-    async fn end<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        let answer = self.settle(answer).await;
-        self.release();
-        answer
-    }
-
-    /// An attempt that the component did not record is recorded here, and then ends in a failure: nothing good goes out
-    /// unrecorded, and a component that hides an attempt does not get to name it as it likes.
-    async fn settle<T>(&mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        let Some(evidence) = self.unrecorded() else { return answer };
-        let told = match answer {
-            Err(failure) if record::is_code(&failure.code) => failure,
-            Ok(_) | Err(_) => failure(&self.correlation_id, RuntimeError::Trapped.into()),
-        };
-        self.inner.shared.record(&evidence, &self.correlation_id, &told.code).await;
-        Err(told)
-    }
-
-    /// What was proven, where nothing of it has been recorded.
-    fn unrecorded(&mut self) -> Option<Evidence> {
-        let state = self.sandbox.as_mut()?.state();
-        // What was written before anybody was known, or to hide who it was, is no record of somebody who is known.
-        let audit = &state.contexts.audit;
-        let recorded = if state.evidence.requester().is_some() { audit.attributed } else { audit.written };
-        (recorded == 0).then(|| std::mem::take(&mut state.evidence))
-    }
-
-    fn release(&mut self) {
-        if let Some(sandbox) = self.sandbox.take() {
-            self.inner.supply.give_back(sandbox);
-        }
-    }
-}
-
-/// Proof that the caller was authenticated and the subject found. Consumed by [`Self::evaluate_policy`].
-pub struct Target {
-    call: Call,
-    handle: ResourceAny,
-}
-
-/// Proof that the policy permits. Consumed by [`Self::mint`], which has to come within 30 seconds.
-pub struct Permit {
-    call: Call,
-    handle: ResourceAny,
-}
-
-/// What [`Target::evaluate_policy`] yields.
-pub enum Decision {
-    /// Leave to mint.
-    Permit(Box<Permit>),
-    /// A refusal, with the reasons an operator may see.
-    Deny(WireDenial),
-}
-
-macro_rules! looks {
-    ($($(#[$doc:meta])* $name:ident, $resource:ident, $method:ident, $yields:ty;)*) => {
-        $(
-            $(#[$doc])*
-            ///
-            /// # Errors
-            /// Where the sandbox fails.
-            pub async fn $name(&mut self) -> Result<$yields, Failure> {
-                let handle = self.handle;
-                self.call
-                    .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await)
-                    .await
-            }
-        )*
-    };
-}
-
-impl Target {
-    looks! {
-        /// The authenticated caller.
-        caller, target, call_caller, Party;
-        /// On whose behalf.
-        subject, target, call_subject, Party;
-        /// The canonical tenant.
-        tenant, target, call_tenant, String;
-        /// The most that could be granted.
-        ceiling, target, call_ceiling, Ceiling;
-    }
-
-    /// Step 2: asks the policy, then narrows.
-    ///
-    /// # Errors
-    /// Where the sandbox fails; a denial is no error.
-    pub async fn evaluate_policy(self) -> Result<Decision, Failure> {
-        let Self { mut call, handle } = self;
-        let answer = call
-            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await)
-            .await?;
-        match answer {
-            Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
-            Ok(crate::bindings::obo::Decision::Deny(denial)) => {
-                let WireDenial { failure, reasons } = denial;
-                match call.end::<Infallible>(Err(failure)).await {
-                    Err(failure) => Ok(Decision::Deny(WireDenial { failure, reasons })),
-                }
-            }
-            Err(failure) => call.end(Err(failure)).await,
-        }
-    }
-}
-
-impl Permit {
-    looks! {
-        /// What will be minted.
-        grant, permit, call_grant, Grant;
-    }
-
-    /// Step 3: the token.
-    ///
-    /// # Errors
-    /// The failure as the caller may see it; its cause is in the audit log.
-    pub async fn mint(self) -> Result<Minted, Failure> {
-        let Self { mut call, handle } = self;
-        let answer =
-            call.bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await).await?;
-        call.end(answer).await
-    }
 }
 
 /// The JSON value of a named attribute.

@@ -180,9 +180,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
     async fn get_many(&mut self, space: String, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Entry>>, StoreError> {
         self.spend()?;
         let space = Space::named(&space).filter(|space| space.component_reads()).ok_or(StoreError::Refused)?;
-        if keys.len() > MAX_KEYS || keys.iter().any(|key| key.len() > MAX_KEY) {
-            return Err(StoreError::TooLarge);
-        }
+        check_read(&keys)?;
         self.ask(self.ctx.store.get_many(space, &keys)).await
     }
 

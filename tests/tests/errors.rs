@@ -1,4 +1,4 @@
-//! Every code of the mapping is reached: a case for each, and a walk over the list that finds one without.
+//! Every code of the mapping is reached: a case for each, golden in its order, and a walk over the list that finds one without.
 //!
 //! Cases whose cause is a policy that misbehaves use a `Judge` of the test's own here; `zoo.rs` reaches the same codes with real modules.
 
@@ -338,17 +338,20 @@ async fn issuer_down() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_code_is_reached() {
     let world = World::new().await;
-    let mut reached = HashSet::new();
-    reached.extend(request_codes(&world).await);
-    reached.extend(caller_codes(&world).await);
-    reached.extend(subject_codes(&world).await);
-    reached.extend(hop_codes(&world).await);
-    reached.extend(target_codes(&world).await);
-    reached.extend(grant_codes(&world).await);
-    reached.extend(policy_codes(&world).await);
-    reached.extend(mint_codes(&world).await);
-    reached.extend(runtime_codes(&world).await);
-    reached.insert(issuer_down().await);
+    let cases = json!({
+        "request": request_codes(&world).await, "caller": caller_codes(&world).await, "subject": subject_codes(&world).await,
+        "hop": hop_codes(&world).await, "target": target_codes(&world).await, "grant": grant_codes(&world).await,
+        "policy": policy_codes(&world).await, "mint": mint_codes(&world).await, "runtime": runtime_codes(&world).await,
+        "issuer_down": [issuer_down().await],
+    });
+    // Which case ends with which code, in the order of the cases.
+    insta::assert_json_snapshot!("codes", cases);
+    let reached: HashSet<String> = cases
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|codes| codes.as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()))
+        .collect();
     let known: HashSet<String> = Error::all().into_iter().map(|error| error.entry().code.to_owned()).collect();
     let mut missed: Vec<_> = known.difference(&reached).collect();
     missed.sort();

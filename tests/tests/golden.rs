@@ -14,7 +14,7 @@ use standin_tests::idp::{Idp, claims_of, header_of};
 use standin_tests::peer;
 use standin_tests::ports::{CountingEntropy, FixedClock};
 use standin_tests::requests::{envoy, host, request, token, user};
-use standin_tests::world::World;
+use standin_tests::world::{PATIENT, World};
 
 /// 2026-01-01T00:00:00Z
 const NOW: u64 = 1_767_225_600;
@@ -28,7 +28,7 @@ impl Golden {
     async fn new(algorithm: &str) -> Self {
         let change = |config: &mut String| {
             *config = config.replace("algorithm = \"EdDSA\"", &format!("algorithm = \"{algorithm}\""));
-            config.push_str("\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n");
+            config.push_str(PATIENT);
         };
         let world = World::with(change, |_| {}).await;
         let builder = world.builder().clock(Arc::new(FixedClock::at(NOW))).entropy(Arc::new(CountingEntropy::default()));

@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use standin_tests::idp::claims_of;
 use standin_tests::peer;
 use standin_tests::requests::basic;
-use standin_tests::world::{API, ISSUER, LEDGER, World};
+use standin_tests::world::{API, ISSUER, LEDGER, PATIENT, World};
 
 /// A token and the key set, both fetched over HTTP.
 async fn fetch(algorithm: &str) -> (String, Value) {
     let change = |config: &mut String| {
         *config = config.replace("algorithm = \"EdDSA\"", &format!("algorithm = \"{algorithm}\""));
-        config.push_str("\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n");
+        config.push_str(PATIENT);
     };
     let world = World::with(change, |_| {}).await;
     let standin = world.standin().await;

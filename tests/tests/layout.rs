@@ -30,6 +30,7 @@ struct Layout {
 const GUEST: Layout = Layout {
     source: "../guest/src",
     layers: &[
+        &["percent"],
         &["bindings", "chain", "claims", "id", "scope", "secret"],
         &["ports"],
         &["error", "tenant"],
@@ -55,13 +56,16 @@ const HOST: Layout = Layout {
         &["approval", "record"],
         &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
         &["engine", "image", "policy"],
-        &["state", "standin", "builder"],
+        &["state"],
+        &["shared"],
+        &["call"],
+        &["standin", "builder"],
         &["server"],
         &["cli"],
         &["main"],
     ],
     strangers: &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
-    private: &[("main", &[]), ("cli", &["main"]), ("state", &["standin", "builder"])],
+    private: &[("main", &[]), ("cli", &["main"]), ("state", &["shared", "call", "standin", "builder"])],
     aliases: &[("types", "bindings"), ("obo", "bindings"), ("endpoint", "bindings")],
     exceptions: &[
         ("bindings", "approval", "the contract's resource `approval` is the host's own type"),
@@ -141,7 +145,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        if matches!(name, "tests" | "testing" | "fake") {
+        if matches!(name, "tests" | "testing") {
             continue;
         }
         if path.is_dir() {

@@ -1,6 +1,7 @@
 //! `application/x-www-form-urlencoded` bodies, read strictly.
 
 use crate::error::{Problem, RequestError};
+use crate::percent;
 
 /// The most parameters in one form.
 const MAX_PARAMETERS: usize = 64;
@@ -34,17 +35,13 @@ pub(super) fn decode(text: &str) -> Result<String, RequestError> {
         decoded.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let (high, low) = (bytes.next().and_then(hex), bytes.next().and_then(hex));
-                high.zip(low).map(|(high, low)| high * 16 + low).ok_or(RequestError::Malformed)?
+                let digits = bytes.next().zip(bytes.next());
+                digits.and_then(|(high, low)| percent::byte(high, low)).ok_or(RequestError::Malformed)?
             }
             other => other,
         });
     }
     String::from_utf8(decoded).map_err(|_| RequestError::NotUtf8)
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

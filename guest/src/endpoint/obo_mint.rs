@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::credential::{self, InForm};
-use super::token::split;
+
 use super::{Answer, expect_media_type, insert, json, refused, token_response};
 use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
 use crate::error::{Problem, RequestError};
 use crate::pipeline;
 use crate::ports::{Descriptor, Failure, IdType, Ports, Request, Subject, System};
+use crate::scope;
 
 const FIELDS: [&str; 8] = ["id_type", "id", "account_id", "account_csp_id", "sfdc_account_id", "audience", "scope", "ttl"];
 
@@ -50,7 +51,7 @@ fn read(http: &HttpRequest, max_depth: usize) -> Result<Request, Problem> {
         actor: None,
         audience: fields.strings("audience")?,
         resource: Vec::new(),
-        scope: fields.string("scope")?.map(|scope| split(&scope)).unwrap_or_default(),
+        scope: fields.string("scope")?.map(|scope| scope::split(&scope)).unwrap_or_default(),
         requested_token_type: None,
         requested_ttl,
         step: None,

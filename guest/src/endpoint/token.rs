@@ -8,6 +8,7 @@ use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
 use crate::error::{Problem, RequestError};
 use crate::pipeline;
 use crate::ports::{Failure, Ports, Request, Subject, Token};
+use crate::scope;
 
 /// RFC 8693 §2.1.
 pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -50,18 +51,13 @@ fn read(http: &HttpRequest) -> Result<Request, Problem> {
         actor,
         audience,
         resource,
-        scope: form.take("scope").map(|scope| split(&scope)).unwrap_or_default(),
+        scope: form.take("scope").map(|scope| scope::split(&scope)).unwrap_or_default(),
         requested_token_type: form.take("requested_token_type"),
         requested_ttl: None,
         step: None,
         dpop: None,
         attributes: Vec::new(),
     })
-}
-
-/// The space-delimited form of a scope.
-pub(super) fn split(scope: &str) -> Vec<String> {
-    scope.split(' ').filter(|token| !token.is_empty()).map(str::to_owned).collect()
 }
 
 struct Form(Vec<(String, String)>);

@@ -8,6 +8,7 @@ use crate::error::{Problem, SubjectError, TargetError};
 use crate::id;
 use crate::mint;
 use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, State, SubjectMapping, System, Token, UserKey, Verified};
+use crate::scope;
 use crate::tenant::Reach;
 
 /// The longest `jti` or `sub`, in bytes.
@@ -208,9 +209,7 @@ impl<P: Ports> Reading<'_, P> {
         let claimed = ["scope", "scp"].into_iter().find(|name| self.claims.get(name).is_some());
         let Some(name) = claimed else { return Ok(None) };
         let listed = self.claims.strings(name)?;
-        Ok(Some(
-            listed.into_iter().flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
-        ))
+        Ok(Some(listed.into_iter().flat_map(scope::split).collect()))
     }
 
     fn chain(&self) -> Result<Option<Actor>, Problem> {

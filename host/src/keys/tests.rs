@@ -70,16 +70,10 @@ impl Request {
         let stand = Stand::new();
         let verifier = Arc::new(stand.verifier(true));
         let own = Arc::new(Own::new(health));
-        let timeouts = Timeouts { sign: Duration::from_millis(100), verify: Duration::from_millis(100) };
-        let ctx = KeysCtx::new(own, verifier, Arc::new(registry), Arc::new(Fixed), timeouts);
+        let timeout = Duration::from_millis(100);
+        let ctx = KeysCtx::new(own, verifier, Arc::new(registry), Arc::new(Fixed), timeout);
         let log = Arc::new(Log { room, ..Log::default() });
-        let audit = AuditCtx {
-            log: Arc::<Log>::clone(&log),
-            timeout: Duration::from_secs(5),
-            correlation_id: "c-1".into(),
-            written: 0,
-            attributed: 0,
-        };
+        let audit = AuditCtx::new(Arc::<Log>::clone(&log), Duration::from_secs(5), "c-1".into());
         Self { ctx, evidence: Evidence::default(), audit, log, table: ResourceTable::new(), stand }
     }
 
@@ -119,7 +113,7 @@ async fn a_covered_token_is_recorded_and_released() {
     let events = request.log.events.lock().unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!((&events[0]["outcome"], &events[0]["correlation_id"]), (&json!("permit"), &json!("c-1")));
-    assert_eq!(request.audit.written, 1);
+    assert_eq!(request.audit.written(), 1);
 }
 
 #[tokio::test]
@@ -217,7 +211,7 @@ async fn tokens_that_are_not_verified_are_no_evidence() {
 #[tokio::test]
 async fn a_verification_takes_a_limited_time() {
     let mut request = Request::new(Health::Well, None);
-    request.ctx.timeouts.verify = Duration::from_millis(1);
+    request.ctx.timeout = Duration::from_millis(1);
     request.stand.site.slow.store(true, std::sync::atomic::Ordering::SeqCst);
     let token = Signer::new(Algorithm::EdDsa).token(CORP);
     assert!(matches!(request.view().verify(token, KeySource::SubjectIssuer).await, Err(KeyError::Unavailable)));

@@ -18,7 +18,8 @@ use super::ServerOptions;
 use super::readiness::Readiness;
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::clock::Clock;
-use crate::standin::{Standin, error_response, failure};
+use crate::shared::failure;
+use crate::standin::{Standin, error_response};
 use standin_guest::error::{Error, RequestError, RuntimeError};
 
 /// The most answers being worked out at once; far above what the component serves at once, it only bounds the waiting room.
@@ -178,9 +179,10 @@ impl Answerer {
         }
     }
 
-    /// Waits until nothing is worked on, for `limit` at most.
-    pub(super) async fn idle(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.working.acquire_many(WORKING)).await.is_ok()
+    /// Waits until nothing is worked on.
+    pub(super) async fn idle(&self) {
+        // Closed it never is; if it were, nothing would be worked on either.
+        let _all = self.working.acquire_many(WORKING).await;
     }
 }
 

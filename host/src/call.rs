@@ -1,0 +1,195 @@
+//! One request in its sandbox, and the proofs it yields on the way.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use standin_guest::error::RuntimeError;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::ResourceAny;
+
+use crate::bindings::obo::{Ceiling, Denial as WireDenial, Grant};
+use crate::bindings::types::{Credential, Failure, Minted, Party, Request};
+use crate::engine::{Sandbox, SandboxError, Supply};
+use crate::evidence::Evidence;
+use crate::record;
+use crate::shared::{Shared, failure};
+use crate::state::RequestState;
+
+/// One request in its sandbox.
+pub(crate) struct Call {
+    shared: Arc<Shared>,
+    supply: Supply<RequestState>,
+    correlation_id: String,
+    sandbox: Option<Sandbox<RequestState>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Call {
+    /// One request begins in this sandbox.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        supply: Supply<RequestState>,
+        correlation_id: String,
+        sandbox: Sandbox<RequestState>,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { shared, supply, correlation_id, sandbox: Some(sandbox), _slot: slot }
+    }
+
+    /// Records what the component left out.
+    pub(crate) async fn record(&mut self, evidence: &Evidence, code: &str) {
+        self.shared.record(evidence, &self.correlation_id, code).await;
+    }
+
+    /// The embedding program's word for a client, and its own facts about the request; only the embedding API has them.
+    pub(crate) fn vouch(&mut self, request: &Request) {
+        let Some(sandbox) = &mut self.sandbox else { return };
+        let evidence = &mut sandbox.state().evidence;
+        evidence.edge.clone_from(&request.attributes);
+        if let Credential::Attested(client) = &request.caller {
+            evidence.saw_attested(client);
+        }
+    }
+
+    /// Runs one call of the component within the request's time. A sandbox that failed is thrown away.
+    pub(crate) async fn bounded<T>(
+        &mut self,
+        call: impl AsyncFnOnce(&mut Sandbox<RequestState>) -> Result<T, SandboxError>,
+    ) -> Result<T, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let Some(sandbox) = &mut self.sandbox else {
+            return Err(failure(&self.correlation_id, RuntimeError::Trapped.into()));
+        };
+        let result = tokio::time::timeout(shared.limits.request, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
+        match result {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                let evidence = self.sandbox.take().map(|mut sandbox| std::mem::take(&mut sandbox.state().evidence));
+                Err(shared.sandbox_failed(&evidence.unwrap_or_default(), &self.correlation_id, &error).await)
+            }
+        }
+    }
+
+    /// Ends with an answer.
+    pub(crate) async fn end<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        let answer = self.settle(answer).await;
+        self.release();
+        answer
+    }
+
+    /// An attempt that the component did not record is recorded here, and then ends in a failure: nothing good goes out
+    /// unrecorded, and a component that hides an attempt does not get to name it as it likes.
+    pub(crate) async fn settle<T>(&mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        let Some(evidence) = self.unrecorded() else { return answer };
+        let told = match answer {
+            Err(failure) if record::is_code(&failure.code) => failure,
+            Ok(_) | Err(_) => failure(&self.correlation_id, RuntimeError::Trapped.into()),
+        };
+        self.record(&evidence, &told.code).await;
+        Err(told)
+    }
+
+    /// What was proven, where nothing of it has been recorded.
+    pub(crate) fn unrecorded(&mut self) -> Option<Evidence> {
+        let state = self.sandbox.as_mut()?.state();
+        // What was written before anybody was known, or to hide who it was, is no record of somebody who is known.
+        let audit = &state.contexts.audit;
+        let recorded = if state.evidence.requester().is_some() { audit.attributed() } else { audit.written() };
+        (recorded == 0).then(|| std::mem::take(&mut state.evidence))
+    }
+
+    pub(crate) fn release(&mut self) {
+        if let Some(sandbox) = self.sandbox.take() {
+            self.supply.give_back(sandbox);
+        }
+    }
+}
+
+/// Proof that the caller was authenticated and the subject found. Consumed by [`Self::evaluate_policy`].
+pub struct Target {
+    pub(crate) call: Call,
+    pub(crate) handle: ResourceAny,
+}
+
+/// Proof that the policy permits. Consumed by [`Self::mint`], which has to come within 30 seconds.
+pub struct Permit {
+    call: Call,
+    handle: ResourceAny,
+}
+
+/// What [`Target::evaluate_policy`] yields.
+pub enum Decision {
+    /// Leave to mint.
+    Permit(Box<Permit>),
+    /// A refusal, with the reasons an operator may see.
+    Deny(WireDenial),
+}
+
+macro_rules! looks {
+    ($($(#[$doc:meta])* $name:ident, $resource:ident, $method:ident, $yields:ty;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// Where the sandbox fails.
+            pub async fn $name(&mut self) -> Result<$yields, Failure> {
+                let handle = self.handle;
+                self.call
+                    .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await)
+                    .await
+            }
+        )*
+    };
+}
+
+impl Target {
+    looks! {
+        /// The authenticated caller.
+        caller, target, call_caller, Party;
+        /// On whose behalf.
+        subject, target, call_subject, Party;
+        /// The canonical tenant.
+        tenant, target, call_tenant, String;
+        /// The most that could be granted.
+        ceiling, target, call_ceiling, Ceiling;
+    }
+
+    /// Step 2: asks the policy, then narrows.
+    ///
+    /// # Errors
+    /// Where the sandbox fails; a denial is no error.
+    pub async fn evaluate_policy(self) -> Result<Decision, Failure> {
+        let Self { mut call, handle } = self;
+        let answer = call
+            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await)
+            .await?;
+        match answer {
+            Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
+            Ok(crate::bindings::obo::Decision::Deny(denial)) => {
+                let WireDenial { failure, reasons } = denial;
+                match call.end::<Infallible>(Err(failure)).await {
+                    Err(failure) => Ok(Decision::Deny(WireDenial { failure, reasons })),
+                }
+            }
+            Err(failure) => call.end(Err(failure)).await,
+        }
+    }
+}
+
+impl Permit {
+    looks! {
+        /// What will be minted.
+        grant, permit, call_grant, Grant;
+    }
+
+    /// Step 3: the token.
+    ///
+    /// # Errors
+    /// The failure as the caller may see it; its cause is in the audit log.
+    pub async fn mint(self) -> Result<Minted, Failure> {
+        let Self { mut call, handle } = self;
+        let answer =
+            call.bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await).await?;
+        call.end(answer).await
+    }
+}
