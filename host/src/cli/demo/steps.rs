@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use super::gateway::{Gateway, Route};
 use super::world::{API, DemoClient, ISSUER, LEDGER, World};
 use super::{Shown, Unexpected};
+use crate::cli::out::tell;
 
 /// In the order they run.
 pub(super) const ALL: [&str; 19] = [
@@ -327,7 +328,7 @@ async fn echo(listener: TcpListener) {
                 Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(Bytes::from(seen.to_string()))))
             });
             if let Err(error) = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await {
-                eprintln!("demo upstream: {error}");
+                tell!("demo upstream: {error}");
             }
         });
     }
