@@ -11,7 +11,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: toolchain ## Build, then run the main job for real on loopback
-	$(CARGO) run --quiet --locked --package standin -- demo
+	$(CARGO) run --locked --package standin -- demo
 
 test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test through the real component
 	$(CARGO) fmt --all --check

@@ -179,6 +179,18 @@ fn expect_media_type(request: &HttpRequest, expected: &str) -> Result<(), Proble
     if media_type.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(RequestError::MediaType.into()) }
 }
 
+/// The longest name of a field that the audit record shows, in characters.
+const MAX_SHOWN: usize = 64;
+
+/// A field's name as the audit record shows it: bounded, and with nothing in it that a terminal would obey.
+fn shown(name: &str) -> String {
+    name.escape_debug().take(MAX_SHOWN).collect()
+}
+
+fn not_utf8(error: &std::str::Utf8Error) -> Problem {
+    Problem::from(RequestError::NotUtf8).because(format!("byte {}", error.valid_up_to()))
+}
+
 /// A failure before there was an attempt: recorded all the same.
 fn refused(ports: &impl Ports, request: &HttpRequest, problem: &Problem) -> Failure {
     audit::refused(ports, &request.correlation_id, problem)

@@ -1,10 +1,28 @@
 //! A reverse proxy that loads the component from a file and swaps the inbound bearer token for a minted one, per route.
 //!
+//! The gateway is a client that Standin takes at its word (`attested`), and the inbound tokens are those of a trusted issuer:
+//!
 //! ```text
+//! standin init obo && cd obo
+//! standin client add edge --attested --tenant acme --subject token --audience https://api.example.com --scope expenses:read
+//! cat >> standin.toml <<'END'
+//! [[trusted_issuer]]
+//! name = "corp"
+//! issuer = "https://idp.example.com"
+//! jwks_uri = "https://idp.example.com/jwks.json"
+//! role = "subject"
+//! algorithms = ["ES256"]
+//! tenants = ["acme"]
+//! END
+//! standin check
 //! standin component standin.wasm
-//! cargo run --example gateway -- --component standin.wasm --config standin.toml --client edge \
+//! cargo run --manifest-path …/Cargo.toml --package standin --example gateway -- --component standin.wasm --config standin.toml --client edge \
 //!     --listen 127.0.0.1:8081 --route /expenses=http://127.0.0.1:9001,https://api.example.com,expenses:read
 //! ```
+//!
+//! No other server may run on the same configuration: an audit log has one writer. The inbound tokens name this issuer's URL (`issuer`
+//! of standin.toml) in `aud`. One that is expired, malformed or otherwise invalid is answered 401 (RFC 6750 §3.1), what may not be
+//! granted for a good one 403.
 
 #[path = "gateway/proxy.rs"]
 mod proxy;
@@ -16,8 +34,9 @@ use anyhow::Context as _;
 use clap::Parser;
 use standin::Standin;
 use standin::config::Config;
+use tokio::signal::unix::{SignalKind, signal};
 
-use self::proxy::{Gateway, Route};
+use self::proxy::{Gateway, Route, check_client};
 
 /// Swaps inbound bearer tokens for minted ones and forwards.
 #[derive(Debug, Parser)]
@@ -43,13 +62,16 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let config = Config::read(&args.config)?;
+    check_client(&config, &args.client)?;
     let standin = Standin::builder().config(config).component_file(args.component).build().await?;
     let listener = tokio::net::TcpListener::bind(args.listen).await.context("cannot listen")?;
     eprintln!("gateway on {}", listener.local_addr()?);
     let gateway = Gateway::new(standin.clone(), args.client, args.route)?;
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = gateway.serve(listener) => {}
         stopped = tokio::signal::ctrl_c() => stopped?,
+        _ = terminate.recv() => {}
     }
     standin.close().await?;
     Ok(())

@@ -20,6 +20,7 @@ use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOption
 use crate::http::{Http, HttpCtx, Provider, ProviderCredential, ProviderError, ReqwestHttp};
 use crate::image::{self, ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
+use crate::keys::issuers::FetchError;
 use crate::keys::{IssuerKeySets, Keys, Verifier};
 use crate::policy::{PolicyError, PolicyLimits, PolicyModule, PolicySlots};
 use crate::registry::{Registrations, Registry};
@@ -28,6 +29,10 @@ use crate::sqlite::{Database, SqliteError};
 use crate::standin::{Inner, Standin};
 use crate::state::{self, RequestState};
 use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
+
+mod inspect;
+
+pub use self::inspect::{Unusable, inspect};
 
 /// The component this crate was built with.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.wasm"));
@@ -72,6 +77,19 @@ pub enum BuildError {
     /// The audit log.
     #[error("audit: {0}")]
     Audit(#[from] OpenError),
+    /// There is no directory database, and an empty one would know nobody.
+    #[error("there is no directory database {}: run `standin directory import` or `standin init`", .0.display())]
+    NoDirectory(PathBuf),
+    /// The file of a trusted issuer's keys.
+    #[error("trusted issuer {name}: {}: {source}", path.display())]
+    IssuerKeys {
+        /// The issuer's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: FetchError,
+    },
     /// A provider.
     #[error("provider {name}: {source}")]
     Provider {
@@ -335,7 +353,12 @@ impl Builder {
             return Ok(Arc::clone(directory));
         }
         let config = self.config.as_ref().ok_or(BuildError::Missing("directory"))?;
-        Ok(Arc::new(SqliteDirectory::new(Arc::new(Database::create(&config.directory)?))))
+        // The store begins empty; a directory that does is a mistake in its path.
+        match Database::open(&config.directory) {
+            Ok(database) => Ok(Arc::new(SqliteDirectory::new(Arc::new(database)))),
+            Err(SqliteError::Missing) => Err(BuildError::NoDirectory(config.directory.clone())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn store_part(&self) -> Result<Arc<dyn Store>, BuildError> {
@@ -371,7 +394,10 @@ impl Loader {
     fn snapshot(&self, config: Option<&Config>, file_keys: Option<Arc<FileKeys>>) -> Result<Snapshot, BuildError> {
         let registry: Arc<dyn Registry> = match (&self.parts.registry, config) {
             (Some(registry), _) => Arc::clone(registry),
-            (None, Some(config)) => Arc::new(Registrations::from_config(config)),
+            (None, Some(config)) => {
+                config.issuers.iter().try_for_each(inspect::issuer_keys)?;
+                Arc::new(Registrations::from_config(config))
+            }
             (None, None) => return Err(BuildError::Missing("registry")),
         };
         let keys: Arc<dyn Keys> = match (&self.parts.keys, file_keys) {
@@ -387,11 +413,7 @@ impl Loader {
     }
 
     fn policy(&self, config: Option<&Config>) -> Result<PolicyModule, BuildError> {
-        let limits = config.map_or_else(PolicyLimits::default, |config| PolicyLimits {
-            memory: usize::try_from(config.policy.memory).unwrap_or(usize::MAX),
-            deadline: config.policy.deadline,
-            ..PolicyLimits::default()
-        });
+        let limits = config.map_or_else(PolicyLimits::default, policy_limits);
         let images = self.images.as_deref();
         match config.map(|config| &config.policy.source) {
             None | Some(PolicySource::Baseline) => {
@@ -447,6 +469,14 @@ fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<FileKeys>, B
 
 fn seal(keys: &FileKeys, purpose: &str) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(*keys.hmac_key(purpose).expose())
+}
+
+fn policy_limits(config: &Config) -> PolicyLimits {
+    PolicyLimits {
+        memory: usize::try_from(config.policy.memory).unwrap_or(usize::MAX),
+        deadline: config.policy.deadline,
+        ..PolicyLimits::default()
+    }
 }
 
 fn runtime_options(config: &Config) -> RuntimeOptions {

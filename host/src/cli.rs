@@ -10,6 +10,7 @@ mod explain;
 mod init;
 mod keys;
 mod mint;
+mod out;
 mod request;
 mod serve;
 mod term;
@@ -19,7 +20,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use standin::config::Config;
+use standin::audit::OpenError;
+use standin::config::{Config, ConfigError, Fault};
+use standin::{BuildError, Standin};
+
+use self::out::{Unwritable, say, tell};
 
 /// Mints short-lived, narrowed, audited tokens on behalf of users, hosts and edges.
 ///
@@ -33,7 +38,7 @@ use standin::config::Config;
 Exit codes:
   0  it was done
   1  it was refused or failed; the reason is on standard error, or in the JSON on standard output
-  2  the command line or standin.toml is wrong
+  2  the command line, its environment or standin.toml is wrong
 
 Environment: STANDIN_CONFIG, STANDIN_LOG (see standin serve --help), STANDIN_CLIENT_SECRET, NO_COLOR"
 )]
@@ -57,7 +62,7 @@ enum Command {
     Mint(mint::Args),
     /// Do everything but sign, and show every check, ceiling and reason.
     Explain(explain::Args),
-    /// Check standin.toml, report every fault with its line, and do nothing else.
+    /// Check standin.toml and what it names, report every fault with its line, and do nothing else.
     Check(check::Args),
     /// Make, rotate and list signing keys.
     #[command(subcommand)]
@@ -95,10 +100,33 @@ impl ConfigArg {
     }
 }
 
+/// The command line or its environment is wrong, which is exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+impl Usage {
+    /// Faults in a file that was never written are faults of the options that it was made from: `options` names them by their keys.
+    fn of_options(error: &ConfigError, options: &[(&str, &'static str)]) -> Self {
+        let named = |fault: &Fault| {
+            let key = fault.path.rsplit_once("].").map_or(fault.path.as_str(), |(_, key)| key);
+            let key = key.split('[').next().unwrap_or_default();
+            let option = options.iter().find(|(known, _)| *known == key).map_or(fault.path.as_str(), |(_, option)| option);
+            format!("{option}: {}", fault.problem)
+        };
+        let mut faults: Vec<String> = error.faults().iter().map(named).collect();
+        faults.dedup();
+        Self(if faults.is_empty() { error.to_string() } else { faults.join("; ") })
+    }
+}
+
 /// What a command was told to do went otherwise; it has said so itself.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 struct Refused;
+
+/// What is to be done after a change of registrations or keys.
+const ON_HANGUP: &str = "a running server takes this up on SIGHUP";
 
 /// Runs the command to its exit code.
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -117,11 +145,26 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(Unwritable::is_unread) => ExitCode::SUCCESS,
         Err(error) if error.is::<Refused>() => ExitCode::from(1),
         Err(error) => {
-            eprintln!("{} {error:#}", term::Stream::Err.red("error:"));
-            ExitCode::from(if error.is::<BadConfig>() { 2 } else { 1 })
+            tell!("{} {}", term::Stream::Err.red("error:"), out::told(&error));
+            ExitCode::from(if error.is::<BadConfig>() || error.is::<Usage>() { 2 } else { 1 })
         }
+    }
+}
+
+/// Puts the host together, and says what to do where its audit log cannot be opened.
+async fn build(config: Config) -> anyhow::Result<Standin> {
+    match Standin::builder().config(config).build().await {
+        Ok(standin) => Ok(standin),
+        Err(error @ BuildError::Audit(OpenError::Locked)) => {
+            Err(error).context("cannot open the audit log; if a server is running on this configuration, ask that one")
+        }
+        Err(BuildError::Audit(error)) if error.is_damage() => Err(error).context(
+            "the audit log is damaged; `standin audit verify` shows where, and `standin audit accept-damage` lets it go on",
+        ),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -130,6 +173,5 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    Ok(say!("{}", serde_json::to_string_pretty(value)?)?)
 }

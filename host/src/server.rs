@@ -46,6 +46,14 @@ pub enum ServerError {
     Tls(#[from] TlsError),
 }
 
+/// Whether the server could use the TLS material it is configured with, if any.
+///
+/// # Errors
+/// Where it could not.
+pub fn check_tls(server: &config::Server) -> Result<(), TlsError> {
+    server.tls.as_ref().map_or(Ok(()), |tls| tls::acceptor(tls).map(drop))
+}
+
 /// What the server keeps to.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {

@@ -228,6 +228,14 @@ pub(crate) fn in_memory() -> Result<Connection, SqliteError> {
     Ok(connection)
 }
 
+/// Whether there is a file that a database may be in, open to its owner only. It is not opened.
+///
+/// # Errors
+/// Where there is none, or one that others may read or write.
+pub fn check_file(path: &Path) -> Result<(), SqliteError> {
+    checked_file(path).map(drop)
+}
+
 fn checked_file(path: &Path) -> Result<FileId, SqliteError> {
     let found = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => SqliteError::Missing,

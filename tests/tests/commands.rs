@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use standin_tests::process;
@@ -161,6 +163,187 @@ fn what_is_logged_is_documented_and_checked() {
     }
     let serve = Command::new(process::binary()).current_dir(&folder).arg("serve").env("STANDIN_LOG", "standin=loud").output();
     let refused = serve.unwrap();
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("STANDIN_LOG"));
+}
+
+/// What it says on standard error, and its exit code.
+fn refused(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = standin(folder, arguments);
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A token for alice, by the attested client `edge` of [`with_edge`].
+const MINT: [&str; 8] =
+    ["mint", "--client", "edge", "--attested", "--user", "alice@example.com", "--audience", "https://api.example.com"];
+
+/// The folder, with an attested client.
+fn with_edge() -> (tempfile::TempDir, PathBuf) {
+    let (parent, folder) = folder();
+    let edge = ["client", "add", "edge", "--attested", "--tenant", "acme", "--subject", "user", "--audience"];
+    done(&folder, &[&edge[..], &["https://api.example.com"]].concat());
+    (parent, folder)
+}
+
+#[test]
+fn damage_that_was_accepted_is_reported_for_ever() {
+    let (_parent, folder) = with_edge();
+    done(&folder, &MINT);
+    let log = folder.join("audit.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+    let (code, said) = refused(&folder, &MINT);
+    assert!(code == 1 && said.contains("accept-damage") && said.contains("cut off"), "{said}");
+    assert!(done(&folder, &["audit", "accept-damage"]).starts_with("accepted: the audit log is cut off"));
+    done(&folder, &MINT);
+    let verify = ["audit", "verify", "audit.jsonl", "--config", "standin.toml"];
+    let verified = standin(&folder, &verify);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("damaged: ") && said.contains("accepted: line 2 ("), "{said}");
+    let verified = standin(&folder, &[&verify[..], &["--json"]].concat());
+    let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!((verified.status.code(), &report["ok"], &report["fault"]), (Some(1), &Value::Bool(false), &Value::Null));
+    assert_eq!(report["accepted"][0]["line"], 2);
+    assert!(report["accepted"][0]["damage"].as_str().unwrap().contains("cut off"), "{report}");
+}
+
+#[test]
+fn damage_before_the_end_is_not_for_accept_damage() {
+    let (_parent, folder) = with_edge();
+    done(&folder, &MINT);
+    let log = folder.join("audit.jsonl");
+    std::fs::write(&log, std::fs::read_to_string(&log).unwrap().replacen("permit", "pernit", 1)).unwrap();
+    let accepted = standin(&folder, &["audit", "accept-damage"]);
+    let said = String::from_utf8(accepted.stdout).unwrap();
+    assert_eq!(accepted.status.code(), Some(1), "{said}");
+    assert!(said.contains("end is sound") && said.contains("does not mend") && said.contains("line 1: was changed"), "{said}");
+    let verified = standin(&folder, &["audit", "verify", "audit.jsonl"]);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(said.contains("its checkpoints come after what is wrong") && !said.contains("no checkpoint yet"), "{said}");
+    assert!(refused(&folder, &["audit", "verify", "nope.jsonl"]).1.starts_with("error: nope.jsonl: "));
+}
+
+#[test]
+fn a_reader_that_goes_and_a_full_disk_end_no_command_in_a_panic() {
+    let (_parent, folder) = folder();
+    for arguments in [&["check"][..], &["keys", "list"], &["check", "--json"], &["demo"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let unread = Command::new(process::binary()).current_dir(&folder).args(arguments).stdout(writer).output().unwrap();
+        assert_eq!((unread.status.code(), &*String::from_utf8_lossy(&unread.stderr)), (Some(0), ""), "{arguments:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = Command::new(process::binary()).current_dir(&folder).args(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: cannot write to standard output"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn everything_is_printed_in_one_place() {
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../host/src/cli"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(!text.contains("println!(") && !text.contains("print!("), "{} prints by itself", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_so_once() {
+    let (_parent, folder) = folder();
+    let missing = "error: nope: No such file or directory (os error 2)\n";
+    assert_eq!(refused(&folder, &["check", "--config", "nope"]), (2, missing.to_owned()));
+    let page = standin(&folder, &["check", "--config", "nope", "--json"]);
+    let page: Value = serde_json::from_slice(&page.stdout).unwrap();
+    assert_eq!(page["error"], "nope: No such file or directory (os error 2)");
+    for (arguments, why) in [
+        (&["mint", "--client", "svc-first", "--secret-file", "people.json"][..], "name one subject"),
+        (&["mint", "--client", "svc-first", "--user", "alice@example.com"], "secret is missing"),
+        (&["serve", "--listen", "0.0.0.0:8080"], "not loopback"),
+    ] {
+        let mut command = Command::new(process::binary());
+        let output = command.current_dir(&folder).args(arguments).env_remove("STANDIN_CLIENT_SECRET").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(why) && !said.contains("environment variable not found"), "{said}");
+    }
+    let add = ["client", "add", "x", "--tenant", "a b", "--subject", "user", "--audience", "https://other.example.com"];
+    let (code, said) = refused(&folder, &add);
+    assert_eq!(code, 2);
+    assert!(said.contains("--tenant: ") && said.contains("--audience: ") && !said.contains("standin.toml:"), "{said}");
+    let (code, said) = refused(&folder, &["init", "elsewhere", "--issuer", "foo"]);
+    assert!(code == 2 && said.starts_with("error: --issuer: "), "{said}");
+    assert!(!folder.join("elsewhere").exists(), "nothing is left of an init that failed");
+}
+
+#[test]
+fn a_rotation_gives_no_secret_to_a_client_without() {
+    let (_parent, folder) = with_edge();
+    let (code, said) = refused(&folder, &["client", "rotate", "edge"]);
+    assert!(code == 1 && said.contains("--add-secret"), "{said}");
+    let given = standin(&folder, &["client", "rotate", "edge", "--add-secret"]);
+    assert!(given.status.success());
+    assert!(String::from_utf8(given.stderr).unwrap().contains("SIGHUP"));
+    assert!(std::fs::read_to_string(folder.join("standin.toml")).unwrap().contains("attested = true"));
+}
+
+#[test]
+fn a_subject_may_be_named_as_in_a_request() {
+    let (_parent, folder) = with_edge();
+    let named = ["mint", "--client", "edge", "--attested", "--user", "email.alice@example.com", "--json"];
+    assert_eq!(json(&folder, &named)["attributes"]["sub"], "user:acme:u-alice");
+}
+
+#[test]
+fn a_check_opens_what_the_file_names() {
+    let (_parent, folder) = folder();
+    let config = std::fs::read_to_string(folder.join("standin.toml")).unwrap();
+    let issuer = "[[trusted_issuer]]\nname = \"corp\"\nissuer = \"https://idp.example.com\"\njwks_file = \"corp.json\"\nrole = \"subject\"\n\
+                  algorithms = [\"ES256\"]\ntenants = [\"acme\"]\n";
+    let changed = config.replace("\"builtin:baseline\"", "\"policy.wasm\"").replacen("standin.db", "people.db", 1)
+        + "[server.tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n"
+        + issuer;
+    std::fs::write(folder.join("standin.toml"), changed).unwrap();
+    std::fs::write(folder.join("corp.json"), "no jwk set").unwrap();
+    std::fs::write(folder.join("policy.wasm"), "no component").unwrap();
+    std::fs::set_permissions(folder.join("keys"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let checked = standin(&folder, &["check", "--json"]);
+    let page: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let keys: Vec<&str> = page["faults"].as_array().unwrap().iter().map(|fault| fault["key"].as_str().unwrap()).collect();
+    assert_eq!((checked.status.code(), &page["ok"]), (Some(1), &Value::Bool(false)), "{page}");
+    assert_eq!(keys, ["keys.dir", "policy.module", "directory.url", "trusted_issuer[0].jwks_file", "server.tls"], "{page}");
+    // And serve refuses the same: here the set of keys that is none.
+    std::fs::set_permissions(folder.join("keys"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(folder.join("standin.toml"), config.clone() + issuer).unwrap();
+    let (code, said) = refused(&folder, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == 1 && said.contains("corp.json"), "{said}");
+    // A directory that is not there is not made.
+    std::fs::write(folder.join("standin.toml"), config.replacen("standin.db", "people.db", 1)).unwrap();
+    let (code, said) = refused(&folder, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == 1 && said.contains("standin directory import"), "{said}");
+    assert!(!folder.join("people.db").exists());
+}
+
+#[test]
+fn a_log_of_json_is_nothing_else() {
+    let (_parent, folder) = folder();
+    let mut serve = Command::new(process::binary());
+    let serve = serve.current_dir(&folder).args(["serve", "--listen", "127.0.0.1:0", "--log-json"]).env_remove("STANDIN_LOG");
+    let mut serve = serve.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let serving = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line).unwrap()).find(|line| {
+        let fields = &line["fields"];
+        fields["message"] == "serving" && fields["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:"))
+    });
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    assert!(serving.is_some());
 }

@@ -360,3 +360,21 @@ async fn every_code_is_reached() {
     unknown.sort();
     assert!(unknown.is_empty(), "not in the mapping: {unknown:?}");
 }
+
+#[tokio::test]
+async fn what_the_caller_is_not_told_stands_in_the_audit_record() {
+    let world = World::patient().await;
+    let standin = world.standin().await;
+    for (sent, code, cause) in [
+        (r#"{"idtype":"user"}"#, "request.unknown_field", "idtype"),
+        (r#"{"id":"a","id":"b"}"#, "request.duplicate_field", "id"),
+        (r#"{"id":"a",}"#, "request.malformed", "line 1, column 11"),
+    ] {
+        let answer = standin.handle(posted(sent)).await;
+        let page = body(&answer);
+        assert_eq!(page["code"], code);
+        assert!(!page.to_string().contains("idtype") && !page.to_string().contains("column"), "{page}");
+        let [event] = world.audit_of(page["correlation_id"].as_str().unwrap()).try_into().unwrap();
+        assert_eq!(event["detail"]["cause"], cause, "{event}");
+    }
+}

@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use self::proxy::Gateway;
+use self::proxy::{Gateway, check_client};
 
 /// What arrived upstream.
 #[derive(Debug, Clone)]
@@ -123,21 +123,32 @@ async fn a_refused_mint_sends_nothing_upstream() {
     let setup = Setup::new(&world.standin().await).await;
     let idp = &world.idp;
     let header = json!({ "alg": "ES256", "typ": "JWT", "kid": standin_tests::idp::KID });
+    // RFC 6750 §3.1: what is wrong with the token itself is told from what it may not do.
     let tokens = [
-        idp.token(json!({ "exp": now() - 60, "iat": now() - 600 })),
-        idp.token(json!({ "aud": "https://other.example.com" })),
-        idp.token(json!({ "scope": "expenses:write" })),
-        idp.token(json!({ "tenant": "globex" })),
-        idp.sign_as_stranger(&header, &Idp::claims(json!({}))),
-        idp.hmac_with_public_key(&Idp::claims(json!({}))),
-        "not-a-token.at-all".to_owned(),
+        (401, idp.token(json!({ "exp": now() - 60, "iat": now() - 600 }))),
+        (401, idp.token(json!({ "aud": "https://other.example.com" }))),
+        (403, idp.token(json!({ "scope": "expenses:write" }))),
+        (403, idp.token(json!({ "tenant": "globex" }))),
+        (401, idp.sign_as_stranger(&header, &Idp::claims(json!({})))),
+        (401, idp.hmac_with_public_key(&Idp::claims(json!({})))),
+        (401, "not-a-token.at-all".to_owned()),
     ];
-    for inbound in tokens {
+    for (status, inbound) in tokens {
         let answer = setup.request("/expenses").bearer_auth(&inbound).send().await.unwrap();
-        assert_eq!(answer.status(), 403);
+        let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().unwrap());
+        assert_eq!(challenge, (status == 401).then_some("Bearer error=\"invalid_token\""));
+        assert_eq!(answer.status(), status);
         assert_absent(&inbound, &answer.text().await.unwrap());
         assert!(setup.arrived().is_empty(), "{:?}", setup.arrived());
     }
+}
+
+#[tokio::test]
+async fn only_an_attested_client_can_be_the_gateway() {
+    let config = World::new().await.config();
+    assert!(check_client(&config, "edge").is_ok());
+    assert!(check_client(&config, "svc-router").unwrap_err().to_string().contains("attested"));
+    assert!(check_client(&config, "nobody").unwrap_err().to_string().contains("no client nobody"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,7 @@ async fn a_hangup_takes_up_a_good_file_whole_and_no_other() {
         (without("issuer = \"https://obo.example.com\"\n"), "issuer"),
         ("[".to_owned(), "not TOML"),
         (good.replace("[policy]\n", "[policy]\nmodule = \"nothing.wasm\"\n"), "nothing.wasm"),
+        (good.replace(&format!("jwks_uri = \"{}\"", world.idp.jwks_uri()), "jwks_file = \"nothing.json\""), "nothing.json"),
     ];
     for (config, fault) in &bad {
         hang_up_with(&process, &world, config);

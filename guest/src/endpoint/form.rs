@@ -1,5 +1,6 @@
 //! `application/x-www-form-urlencoded` bodies, read strictly.
 
+use super::not_utf8;
 use crate::error::{Problem, RequestError};
 use crate::percent;
 
@@ -11,7 +12,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<(String, String)>, Problem> {
     if body.is_empty() {
         return Err(RequestError::Empty.into());
     }
-    let text = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
+    let text = std::str::from_utf8(body).map_err(|error| not_utf8(&error))?;
     let mut parameters = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::credential::{self, InForm};
-use super::{Answer, expect_media_type, form, refused, token_response};
+use super::{Answer, expect_media_type, form, refused, shown, token_response};
 use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
 use crate::error::{Problem, RequestError};
 use crate::pipeline;
@@ -82,7 +82,7 @@ impl Form {
     fn refuse_duplicates(&self) -> Result<(), Problem> {
         for (at, (name, _)) in self.0.iter().enumerate() {
             if self.0.iter().skip(at + 1).any(|(other, _)| other == name) {
-                return Err(RequestError::DuplicateField.into());
+                return Err(Problem::from(RequestError::DuplicateField).because(shown(name)));
             }
         }
         Ok(())

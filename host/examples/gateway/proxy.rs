@@ -6,16 +6,18 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use standin::config::Config;
 use standin::types::{Credential, Failure, Request as OboRequest, Subject, Token};
 use standin::{JWT_TYPE, Standin};
 use tokio::net::TcpListener;
@@ -31,6 +33,22 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// For the upstream's answer.
 const UPSTREAM_TIME: Duration = Duration::from_secs(30);
+
+/// What is wrong with the inbound token itself (RFC 6750 §3.1): another one may do. Everything else is refused whatever the token.
+const INVALID_TOKEN: [&str; 12] = [
+    "subject.algorithm",
+    "subject.audience",
+    "subject.expired",
+    "subject.malformed",
+    "subject.missing_claim",
+    "subject.not_yet_valid",
+    "subject.revoked",
+    "subject.signature",
+    "subject.too_large",
+    "subject.type",
+    "subject.unknown_key",
+    "subject.untrusted_issuer",
+];
 
 /// What belongs to one connection (RFC 9110 §7.6.1), and what could carry the inbound credential on.
 const NOT_FORWARDED: [HeaderName; 11] = [
@@ -78,6 +96,17 @@ impl Route {
     fn covers(&self, path: &str) -> bool {
         path.strip_prefix(self.prefix.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+}
+
+/// Whether the configuration has this client, and lets an embedding program vouch for it.
+///
+/// # Errors
+/// Where it does not.
+pub(crate) fn check_client(config: &Config, id: &str) -> anyhow::Result<()> {
+    let client = config.clients.iter().map(|registered| &registered.client).find(|client| client.id == id);
+    let client = client.with_context(|| format!("there is no client {id}: `standin client add {id} --attested …`"))?;
+    ensure!(client.attested, "client {id} is not registered with `attested = true`");
+    Ok(())
 }
 
 /// The proxy.
@@ -137,13 +166,16 @@ impl Gateway {
             return refusal(StatusCode::NOT_FOUND, "no_route", "");
         };
         let Some(inbound) = bearer(request.headers()) else {
-            return refusal(StatusCode::UNAUTHORIZED, "token_required", "");
+            return challenge("Bearer", "token_required", "");
         };
         match self.exchange(route, inbound.clone()).await {
             Ok(minted) => self.forward(route, request, &inbound, &minted).await.unwrap_or_else(|error| {
                 eprintln!("upstream {}: {error:#}", route.upstream);
                 refusal(StatusCode::BAD_GATEWAY, "upstream_failed", "")
             }),
+            Err(failure) if INVALID_TOKEN.contains(&failure.code.as_str()) => {
+                challenge("Bearer error=\"invalid_token\"", &failure.code, &failure.correlation_id)
+            }
             Err(failure) => {
                 let status = if failure.status >= 500 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
                 refusal(status, &failure.code, &failure.correlation_id)
@@ -246,6 +278,13 @@ fn strip(headers: &mut HeaderMap) {
     for name in NOT_FORWARDED {
         headers.remove(name);
     }
+}
+
+/// RFC 6750 §3: what would be taken. Without a token it names no error.
+fn challenge(with: &'static str, code: &str, correlation_id: &str) -> Response<Full<Bytes>> {
+    let mut response = refusal(StatusCode::UNAUTHORIZED, code, correlation_id);
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(with));
+    response
 }
 
 fn refusal(status: StatusCode, code: &str, correlation_id: &str) -> Response<Full<Bytes>> {

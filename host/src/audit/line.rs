@@ -13,6 +13,8 @@ use crate::hex;
 pub(super) type Hash = [u8; 32];
 /// What the first line holds in place of the hash of a line before it.
 pub(super) const GENESIS: Hash = [0; 32];
+/// The `event` of the line that says that an operator accepted damage.
+pub(super) const DAMAGE_ACCEPTED: &str = "damage_accepted";
 /// The longest line, with its newline.
 pub(super) const MAX_LINE: usize = 1 << 20;
 /// What the log itself adds to an event is never longer.
@@ -173,6 +175,15 @@ impl Line {
         let event = members.event.and_then(|event| event.as_str().map(str::to_owned));
         Some(Self { seq: members.seq, time: members.time.into_owned(), prev: hex::decode(&members.prev)?, event })
     }
+}
+
+/// What a line that accepts damage says of it.
+pub(super) fn damage(bytes: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Accepted {
+        damage: String,
+    }
+    serde_json::from_slice(bytes).map_or_else(|_| "the line does not say what".to_owned(), |Accepted { damage }| damage)
 }
 
 /// A checkpoint's members.

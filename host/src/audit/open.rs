@@ -73,6 +73,21 @@ pub enum OpenError {
     NoRuntime,
 }
 
+impl OpenError {
+    /// Whether something is wrong with the log itself, so that only [`accept_damage`] lets it go on.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::HeadMissing
+            | Self::HeadInvalid
+            | Self::Truncated { .. }
+            | Self::Changed { .. }
+            | Self::Broken { .. }
+            | Self::AppendedAfterClose { .. } => true,
+            Self::Io(_) | Self::NotAFile | Self::Locked | Self::TooManyTorn | Self::NoRuntime => false,
+        }
+    }
+}
+
 /// What [`accept_damage`] did.
 #[derive(Debug)]
 pub struct Accepted {
@@ -215,7 +230,7 @@ fn recovered(bytes: u64, file: &str) -> Value {
 }
 
 fn accepted(damage: &OpenError) -> Value {
-    json!({ "event": "damage_accepted", "damage": damage.to_string() })
+    json!({ "event": line::DAMAGE_ACCEPTED, "damage": damage.to_string() })
 }
 
 #[cfg(test)]

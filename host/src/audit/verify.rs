@@ -120,6 +120,26 @@ pub struct Fault {
     pub wrong: Wrong,
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.wrong),
+            None => self.wrong.fmt(f),
+        }
+    }
+}
+
+/// Damage that an operator let the log go on after; see [`super::accept_damage`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcceptedDamage {
+    /// The line in the file that says so, counted from 1. What was lost stood before it.
+    pub line: u64,
+    /// When.
+    pub time: String,
+    /// What was wrong.
+    pub damage: String,
+}
+
 /// What nobody could check, because something was not given or is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +150,8 @@ pub enum Unchecked {
     OtherKeys,
     /// There is no checkpoint yet: who wrote the log cannot be told.
     NoCheckpoint,
+    /// There are checkpoints, but only where the log is not in order any more.
+    NoCheckpointInOrder,
     /// Lines after the last checkpoint are not signed.
     AfterCheckpoint,
     /// There is no head file: a log that is cut off would not be noticed.
@@ -148,6 +170,7 @@ impl fmt::Display for Unchecked {
             Self::Signatures => "checkpoint signatures: no keys were given",
             Self::OtherKeys => "checkpoints of keys that were not given; a later checkpoint vouches for them",
             Self::NoCheckpoint => "who wrote the log: it has no checkpoint yet",
+            Self::NoCheckpointInOrder => "who wrote the log: its checkpoints come after what is wrong",
             Self::AfterCheckpoint => "who wrote the lines after the last checkpoint",
             Self::NoHead => "whether the log is cut off: there is no head file",
             Self::Seal => "whether the head is genuine: no seal key was given",
@@ -169,10 +192,12 @@ pub struct Place {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Nothing is wrong, as far as it could be checked.
+    /// Nothing is wrong, as far as it could be checked, and no damage was ever accepted.
     pub ok: bool,
     /// The first thing that is wrong.
     pub fault: Option<Fault>,
+    /// Damage that was accepted, as far as the log is in order.
+    pub accepted: Vec<AcceptedDamage>,
     /// Lines in the file.
     pub lines: u64,
     /// Lines of checkpoints among those in order.
@@ -194,9 +219,12 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
-            None => writeln!(f, "ok: nothing wrong was found")?,
-            Some(Fault { line: Some(line), wrong }) => writeln!(f, "wrong: line {line}: {wrong}")?,
-            Some(Fault { line: None, wrong }) => writeln!(f, "wrong: {wrong}")?,
+            None if self.accepted.is_empty() => writeln!(f, "ok: nothing wrong was found")?,
+            None => writeln!(f, "damaged: what was accepted stays lost; nothing else wrong was found")?,
+            Some(fault) => writeln!(f, "wrong: {fault}")?,
+        }
+        for AcceptedDamage { line, time, damage } in &self.accepted {
+            writeln!(f, "accepted: line {line} ({time}): {damage}")?;
         }
         writeln!(
             f,
@@ -225,9 +253,10 @@ pub fn verify(path: &Path, options: &VerifyOptions<'_>) -> Result<Report, Verify
     }
     let mut walk = walk::Walk::new(options, head, known);
     walk.lines(&file)?;
+    let has_checkpoints = walk.has_checkpoints();
     let mut report = walk.finish();
-    report.unchecked = unchecked(&report, head, options);
-    report.ok = report.fault.is_none();
+    report.unchecked = unchecked(&report, head, has_checkpoints, options);
+    report.ok = report.fault.is_none() && report.accepted.is_empty();
     Ok(report)
 }
 
@@ -239,12 +268,13 @@ fn known_checkpoint(jws: &str, options: &VerifyOptions<'_>) -> Result<jws::Claim
     }
 }
 
-fn unchecked(report: &Report, head: Found, options: &VerifyOptions<'_>) -> Vec<Unchecked> {
+fn unchecked(report: &Report, head: Found, has_checkpoints: bool, options: &VerifyOptions<'_>) -> Vec<Unchecked> {
     let with_head = matches!(head, Found::Valid(_));
     [
         (options.signature.is_none(), Unchecked::Signatures),
         (options.signature.is_some() && report.signed < report.checkpoints, Unchecked::OtherKeys),
-        (report.checkpoints == 0, Unchecked::NoCheckpoint),
+        (!has_checkpoints, Unchecked::NoCheckpoint),
+        (has_checkpoints && report.checkpoints == 0, Unchecked::NoCheckpointInOrder),
         (report.checkpoints > 0 && report.after_checkpoint > 0, Unchecked::AfterCheckpoint),
         (!with_head, Unchecked::NoHead),
         (options.seal.is_none(), Unchecked::Seal),

@@ -15,6 +15,7 @@ use standin::keys::files::{self, FileKeys};
 use standin::keys::jwk::KeySet;
 use standin::keys::{Keys as _, is_signed_by};
 
+use super::out::say;
 use super::{BadConfig, Refused, print_json, term};
 
 /// The longest JWK set or checkpoint file, in bytes.
@@ -83,11 +84,11 @@ fn check(args: &Verify) -> anyhow::Result<()> {
         known_checkpoint: args.known_checkpoint.as_deref(),
         checkpoint_every: args.checkpoint_every,
     };
-    let report = verify(&args.file, &options)?;
+    let report = verify(&args.file, &options).with_context(|| args.file.display().to_string())?;
     if args.json {
-        print_json(&report)?
+        print_json(&report)?;
     } else {
-        print(&report)
+        print(&report)?;
     }
     if report.ok { Ok(()) } else { Err(Refused.into()) }
 }
@@ -97,24 +98,35 @@ fn public_keys(folder: &Path) -> anyhow::Result<Arc<str>> {
     Ok(FileKeys::open(folder, Duration::MAX, Arc::new(SystemClock::default()))?.jwks())
 }
 
-fn print(report: &Report) {
+fn print(report: &Report) -> anyhow::Result<()> {
     let stream = term::Stream::Out;
     let text = report.to_string();
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
-    println!("{}", if report.ok { stream.green(first) } else { stream.red(first) });
-    print!("{rest}");
+    say!("{}", if report.ok { stream.green(first) } else { stream.red(first) })?;
+    Ok(say!("{}", rest.trim_end())?)
 }
 
 fn accept(args: &AcceptDamage) -> anyhow::Result<()> {
     let config = args.config.read()?;
     let seal = SealKey::new(*files::hmac_key(&config.keys.dir, standin::AUDIT_SEAL)?.expose());
     let accepted = accept_damage(&config.audit.path, &seal, &SystemClock::default())?;
-    match accepted.damage {
-        Some(damage) => println!("accepted: {damage}"),
-        None => println!("there was no damage to accept"),
+    if let Some(damage) = accepted.damage {
+        say!("accepted: {damage}")?;
+        say!("the log goes on after line {}; {} bytes were moved aside", accepted.seq, accepted.moved)?;
+        return Ok(());
     }
-    println!("the log goes on after line {}; {} bytes were moved aside", accepted.seq, accepted.moved);
-    Ok(())
+    // Only the end of a log keeps it from being written.
+    let report = verify(&config.audit.path, &VerifyOptions { seal: Some(&seal), ..VerifyOptions::default() })?;
+    match report.fault {
+        None => Ok(say!("there was no damage to accept; the log goes on after line {}", accepted.seq)?),
+        Some(fault) => {
+            say!("there was nothing to accept: the log's end is sound, and a server writes on after line {}", accepted.seq)?;
+            say!(
+                "before it something is wrong ({fault}), which this command does not mend; `standin audit verify` goes on to report it"
+            )?;
+            Err(Refused.into())
+        }
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -15,7 +15,8 @@ use standin::config::{Config, secret_digest};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use zeroize::Zeroizing;
 
-use super::{ConfigArg, print_json, term};
+use super::out::{say, tell};
+use super::{ConfigArg, Usage, print_json, term};
 
 /// Registrations in standin.toml. A running server takes a change up on SIGHUP.
 #[derive(Debug, Subcommand)]
@@ -60,10 +61,17 @@ pub(crate) struct Rotate {
     /// The client's id.
     #[arg(value_name = "ID")]
     id: String,
+    /// Also where it has no secret so far: it is attested, or shows a JWT.
+    #[arg(long)]
+    add_secret: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
+
+/// What each key of a client is made from.
+const OPTIONS: [(&str, &str); 5] =
+    [("id", "ID"), ("tenants", "--tenant"), ("subjects", "--subject"), ("audiences", "--audience"), ("scopes", "--scope")];
 
 /// A fresh secret.
 pub(crate) struct Secret {
@@ -90,7 +98,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Rotate(args) => {
             let secret = new_secret()?;
-            edit(args.config.path(), |document| rotate(document, &args.id, &secret.digest))?;
+            edit(args.config.path(), |document| rotate(document, &args, &secret.digest))?;
             (args.id, Some(secret), args.json)
         }
     };
@@ -101,11 +109,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         });
     }
     let stream = term::Stream::Out;
-    println!("client  {id}");
+    say!("client  {id}")?;
     match &secret {
-        Some(secret) => println!("secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once)")),
-        None => println!("secret  none   {}", stream.dim("(attested: the embedding program vouches for it)")),
+        Some(secret) => say!("secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once)"))?,
+        None => say!("secret  none   {}", stream.dim("(attested: the embedding program vouches for it)"))?,
     }
+    tell!("{}", term::Stream::Err.dim(super::ON_HANGUP));
     Ok(())
 }
 
@@ -130,13 +139,17 @@ fn add(document: &mut DocumentMut, args: &Add, secret: Option<&Secret>) -> anyho
     Ok(())
 }
 
-fn rotate(document: &mut DocumentMut, id: &str, digest: &str) -> anyhow::Result<()> {
+fn rotate(document: &mut DocumentMut, args: &Rotate, digest: &str) -> anyhow::Result<()> {
+    let id = args.id.as_str();
     let clients = document.get_mut("client").and_then(Item::as_array_of_tables_mut);
     let client =
         clients.and_then(|clients| clients.iter_mut().find(|client| client.get("id").and_then(Item::as_str) == Some(id)));
     let client = client.with_context(|| format!("there is no client {id}"))?;
     let live =
         client.get("secret_sha256").and_then(Item::as_array).and_then(|digests| digests.iter().last()).and_then(Value::as_str);
+    if live.is_none() && !args.add_secret {
+        bail!("client {id} has no secret to rotate; --add-secret gives it one beside how it is known now");
+    }
     let digests: Array = live.map(str::to_owned).into_iter().chain([digest.to_owned()]).collect();
     client.insert("secret_sha256", value(digests));
     Ok(())
@@ -161,12 +174,14 @@ fn rewrite(
     mut file: File,
     change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    // Whatever is wrong after this is the change's fault.
+    Config::read(path).map_err(super::BadConfig::from)?;
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut document: DocumentMut = text.parse().with_context(|| format!("cannot parse {}", path.display()))?;
     change(&mut document)?;
     let changed = document.to_string();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Config::parse(&changed, folder).map_err(super::BadConfig::from)?;
+    Config::parse(&changed, folder).map_err(|error| Usage::of_options(&error, &OPTIONS))?;
     let written = file.write_all(changed.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(beside, path));
     let durable = written.and_then(|()| File::open(folder)?.sync_all());
     durable.with_context(|| format!("cannot write {}", path.display()))

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use super::out::say;
+
 /// Writes the component that this program embeds. Any runtime that gives it the imports of `wit/` can load it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -14,6 +16,5 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     std::fs::write(&args.file, standin::COMPONENT).with_context(|| format!("cannot write {}", args.file.display()))?;
-    println!("{} bytes written to {}", standin::COMPONENT.len(), args.file.display());
-    Ok(())
+    Ok(say!("{} bytes written to {}", standin::COMPONENT.len(), args.file.display())?)
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use self::world::World;
+use super::out::{say, tell};
 use super::{Refused, term};
 
 /// Starts Standin on loopback with embedded storage in a temporary folder and an issuer of user tokens beside it, and runs the
@@ -44,7 +45,7 @@ struct Unexpected {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let world = World::start().await?;
     if !args.json {
-        println!("{} {} {}", term::Stream::Out.bold("Standin"), world.url(), term::Stream::Out.dim(world.folder()));
+        say!("{} {} {}", term::Stream::Out.bold("Standin"), world.url(), term::Stream::Out.dim(world.folder()))?;
     }
     let mut failed = 0;
     for step in steps::ALL {
@@ -53,13 +54,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             .await
             .unwrap_or_else(|_elapsed| Err(Unexpected { why: "the step took too long".into(), shown: Shown::default() }));
         failed += usize::from(outcome.is_err());
-        print(&args, step, &outcome, start.elapsed());
+        if let Err(error) = print(&args, step, &outcome, start.elapsed()) {
+            world.stop().await?;
+            return Err(error);
+        }
     }
     world.stop().await?;
     if failed == 0 {
         return Ok(());
     }
-    eprintln!("{failed} of {} steps did not do what they should", steps::ALL.len());
+    tell!("{failed} of {} steps did not do what they should", steps::ALL.len());
     Err(Refused.into())
 }
 
@@ -68,7 +72,7 @@ fn started() -> Instant {
     Instant::now()
 }
 
-fn print(args: &Args, step: &str, outcome: &Result<Shown, Unexpected>, took: Duration) {
+fn print(args: &Args, step: &str, outcome: &Result<Shown, Unexpected>, took: Duration) -> anyhow::Result<()> {
     let (shown, why) = match outcome {
         Ok(shown) => (shown, None),
         Err(unexpected) => (&unexpected.shown, Some(&unexpected.why)),
@@ -85,24 +89,24 @@ fn print(args: &Args, step: &str, outcome: &Result<Shown, Unexpected>, took: Dur
         if let Some(why) = why {
             line.insert("why".into(), why.as_str().into());
         }
-        println!("{}", Value::Object(line));
-        return;
+        return Ok(say!("{}", Value::Object(line))?);
     }
     let out = term::Stream::Out;
     let mark = if why.is_none() { out.green("ok  ") } else { out.red("FAIL") };
-    println!("\n{mark} {} {}", out.bold(step), out.dim(&format!("{:.1} ms", took.as_secs_f64() * 1000.0)));
-    let line = |name: &str, value: &Value| println!("     {:<7} {value}", name);
-    line("asked", &shown.asked);
-    line("answer", &shortened(&shown.answer));
+    say!("\n{mark} {} {}", out.bold(step), out.dim(&format!("{:.1} ms", took.as_secs_f64() * 1000.0)))?;
+    let line = |name: &str, value: &Value| say!("     {name:<7} {value}");
+    line("asked", &shown.asked)?;
+    line("answer", &shortened(&shown.answer))?;
     if let Some(claims) = &shown.claims {
-        line("claims", claims);
+        line("claims", claims)?;
     }
     for note in &shown.notes {
-        println!("     {:<7} {note}", "note");
+        say!("     {:<7} {note}", "note")?;
     }
     if let Some(why) = why {
-        println!("     {:<7} {}", "why", out.red(why));
+        say!("     {:<7} {}", "why", out.red(why))?;
     }
+    Ok(())
 }
 
 /// A token is shown by its beginning: its claims stand below it.

@@ -11,6 +11,7 @@ use standin::directory::import::{self, Counts, ImportError, Mode};
 use standin::directory::lookup::lookup;
 use standin::sqlite::Database;
 
+use super::out::{say, tell};
 use super::{ConfigArg, Refused, print_json, term};
 
 /// Accounts, users, hosts and their API keys (docs/directory.md has the format).
@@ -67,7 +68,7 @@ fn import(args: &Import) -> anyhow::Result<()> {
                 return print_json(&serde_json::json!({ "ok": true, "imported": lists }));
             }
             for (name, Counts { inserted, updated, deleted }) in lists {
-                println!("{name:<9} {inserted} inserted, {updated} updated, {deleted} deleted");
+                say!("{name:<9} {inserted} inserted, {updated} updated, {deleted} deleted")?;
             }
             Ok(())
         }
@@ -81,9 +82,9 @@ fn import(args: &Import) -> anyhow::Result<()> {
                 print_json(&serde_json::json!({ "ok": false, "bad_rows": listed, "unlisted": rows.unlisted }))?;
             } else {
                 for row in &rows.listed {
-                    eprintln!("{} {row}", term::Stream::Err.red("bad row"));
+                    tell!("{} {row}", term::Stream::Err.red("bad row"));
                 }
-                eprintln!("nothing was written: {} bad rows", rows.listed.len() as u64 + rows.unlisted);
+                tell!("nothing was written: {} bad rows", rows.listed.len() as u64 + rows.unlisted);
             }
             Err(Refused.into())
         }
@@ -102,7 +103,7 @@ async fn find(args: &Lookup) -> anyhow::Result<()> {
     match lookup(&directory, &args.key).await? {
         Some(found) => print_json(&found),
         None => {
-            eprintln!("nothing is known under {}", args.key);
+            tell!("nothing is known under {}", args.key);
             Err(Refused.into())
         }
     }

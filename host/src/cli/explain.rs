@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::out::say;
 use super::request::{RequestArgs, told};
 use super::{Refused, print_json, term};
 
@@ -18,7 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = args.request.request()?;
-    let standin = args.request.standin().await?;
+    let standin = super::build(args.request.config.read()?).await?;
     let explained = standin.explain(request).await;
     standin.close().await?;
     let page: Value = match explained {
@@ -29,42 +30,44 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }),
     };
     if args.json {
-        print_json(&page)?
+        print_json(&page)?;
     } else {
-        print_page(&page)
+        print_page(&page)?;
     }
     if page.get("outcome").and_then(Value::as_str) == Some("permit") { Ok(()) } else { Err(Refused.into()) }
 }
 
-fn print_page(page: &Value) {
+fn print_page(page: &Value) -> anyhow::Result<()> {
     let stream = term::Stream::Out;
     for section in
         ["correlation_id", "caller", "subject", "tenant", "ceilings", "granted", "dropped", "rules", "claims", "failure"]
     {
         let Some(value) = page.get(section) else { continue };
-        println!("{}", stream.bold(section));
-        print_value(value, 1);
+        say!("{}", stream.bold(section))?;
+        print_value(value, 1)?;
     }
     let outcome = page.get("outcome").and_then(Value::as_str).unwrap_or_default();
-    println!("{} {}", stream.bold("outcome"), if outcome == "permit" { stream.green(outcome) } else { stream.red(outcome) });
+    let outcome = if outcome == "permit" { stream.green(outcome) } else { stream.red(outcome) };
+    Ok(say!("{} {outcome}", stream.bold("outcome"))?)
 }
 
 /// Objects a member a line, everything else on one.
-fn print_value(value: &Value, indent: usize) {
+fn print_value(value: &Value, indent: usize) -> anyhow::Result<()> {
     let margin = "  ".repeat(indent);
     match value {
         Value::Object(members) => {
             for (name, member) in members.iter().filter(|(_, member)| !member.is_null()) {
                 let nested = member.as_array().is_some_and(|items| items.iter().any(Value::is_object));
                 if nested {
-                    println!("{margin}{name}");
-                    print_value(member, indent + 1);
+                    say!("{margin}{name}")?;
+                    print_value(member, indent + 1)?;
                 } else {
-                    println!("{margin}{name:<16} {member}");
+                    say!("{margin}{name:<16} {member}")?;
                 }
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| println!("{margin}{item}")),
-        other => println!("{margin}{other}"),
+        Value::Array(items) => items.iter().try_for_each(|item| say!("{margin}{item}"))?,
+        other => say!("{margin}{other}")?,
     }
+    Ok(())
 }

@@ -11,7 +11,8 @@ use standin::config::Config;
 use standin::keys::files;
 use standin::sqlite::Database;
 
-use super::{client, term};
+use super::out::say;
+use super::{Usage, client, term};
 
 /// Makes a folder that serves: standin.toml, keys, an empty directory, and one client whose secret is shown once.
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let dir = &args.dir;
+    let secret = client::new_secret()?;
+    let text = starter(args, &secret.digest);
+    // Before anything is made.
+    let options = [("issuer", "--issuer"), ("id", "--client"), ("tenants", "--tenant")];
+    let config = Config::parse(&text, dir).map_err(|error| Usage::of_options(&error, &options))?;
     if dir.exists() && fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?.next().is_some() {
         bail!("{} is not empty", dir.display());
     }
@@ -41,18 +47,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if made.uid() != rustix::process::geteuid().as_raw() || made.mode() & 0o022 != 0 {
         bail!("{} belongs to another user or lets others write", dir.display());
     }
-    let secret = client::new_secret()?;
-    let text = starter(args, &secret.digest);
-    let config = Config::parse(&text, dir).map_err(super::BadConfig::from)?;
     files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
     Database::create(&config.directory)?;
     write_private(&dir.join("standin.toml"), &text)?;
     let stream = term::Stream::Out;
-    println!("{} {}", stream.green("made"), dir.display());
-    println!("   client  {}", args.client);
-    println!("   secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once; standin.toml holds its digest)"));
-    println!("   next    cd {} && standin serve", dir.display());
-    Ok(())
+    say!("{} {}", stream.green("made"), dir.display())?;
+    say!("   client  {}", args.client)?;
+    say!("   secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once; standin.toml holds its digest)"))?;
+    say!("   next    cd {}", dir.display())?;
+    say!("           standin directory import FILE.json   {}", stream.dim("(docs/directory.md has the format)"))?;
+    Ok(say!("           standin serve")?)
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -100,9 +104,9 @@ scopes = ["expenses:read", "expenses:write"]
 # issuer = "https://idp.example.com"
 # jwks_uri = "https://idp.example.com/jwks.json"
 # role = "subject"
-# audiences = ["https://obo.example.com"]
+# audiences = [{issuer}]
 # algorithms = ["ES256"]
-# tenants = ["acme"]
+# tenants = [{tenant}]
 # tenant_claim = "tenant"
 "#
     )

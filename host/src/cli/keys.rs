@@ -4,6 +4,7 @@ use clap::Subcommand;
 use standin::clock::{SystemClock, SystemEntropy};
 use standin::keys::files::{self, KeyInfo};
 
+use super::out::{say, tell};
 use super::{ConfigArg, print_json, term};
 
 /// Signing keys. A running server takes a change up on SIGHUP.
@@ -28,6 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let (clock, entropy) = (SystemClock::default(), SystemEntropy);
+    let rotated = matches!(command, Command::Rotate(_));
     let (args, keys) = match command {
         Command::Generate(args) => {
             let config = args.config.read()?;
@@ -44,7 +46,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             (args, files::list(&config.keys.dir)?)
         }
     };
-    print(&keys, args.json)
+    print(&keys, args.json)?;
+    if rotated {
+        tell!("{}", term::Stream::Err.dim(super::ON_HANGUP));
+    }
+    Ok(())
 }
 
 fn print(keys: &[KeyInfo], json: bool) -> anyhow::Result<()> {
@@ -58,7 +64,7 @@ fn print(keys: &[KeyInfo], json: bool) -> anyhow::Result<()> {
     }
     for key in keys {
         let state = format!("{:<8}", format!("{:?}", key.state).to_lowercase());
-        println!("{}  {:<6}  {}", term::Stream::Out.bold(&state), key.algorithm.name(), key.kid);
+        say!("{}  {:<6}  {}", term::Stream::Out.bold(&state), key.algorithm.name(), key.kid)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::out::{say, tell};
 use super::request::{RequestArgs, told};
 use super::{Refused, print_json, term};
 
@@ -21,7 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = args.request.request()?;
-    let standin = args.request.standin().await?;
+    let standin = super::build(args.request.config.read()?).await?;
     let minted = standin.mint_on_behalf(request).await;
     standin.close().await?;
     match minted {
@@ -38,9 +39,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             }))
         }
         Ok(minted) => {
-            println!("{}", minted.token);
+            say!("{}", minted.token)?;
             let stream = term::Stream::Err;
-            eprintln!(
+            tell!(
                 "{} scope \"{}\", {} s, correlation id {}",
                 stream.green("minted"),
                 minted.scope.join(" "),
@@ -57,7 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 print_json(&page)?;
             } else {
                 let stream = term::Stream::Err;
-                eprintln!(
+                tell!(
                     "{} {} ({}), correlation id {}",
                     stream.red("refused"),
                     failure.message,

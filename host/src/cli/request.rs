@@ -1,13 +1,14 @@
 //! What `mint` and `explain` ask for, as arguments.
 
+use std::env::VarError;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::{Map, Value, json};
+use standin::bounded;
 use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Request, Subject, Token};
-use standin::{BuildError, Standin, bounded};
 
-use super::ConfigArg;
+use super::{ConfigArg, Usage};
 
 /// The longest secret or token file, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -26,13 +27,13 @@ pub(crate) struct RequestArgs {
     /// Vouch for the client instead; only for clients registered with `attested = true`.
     #[arg(long)]
     attested: bool,
-    /// On behalf of this user: `alice@example.com`.
+    /// On behalf of this user: `alice@example.com`, or as in a request: `email.alice@example.com`.
     #[arg(long, value_name = "EMAIL", group = "subject")]
     user: Option<String>,
-    /// On behalf of this host: `ophid.<id>` or `host_id.<uuid>`.
+    /// On behalf of this host: `ophid.<id>` or `host_id.<uuid>`; what has neither prefix is an ophid.
     #[arg(long, value_name = "ID", group = "subject")]
     host: Option<String>,
-    /// On behalf of this edge identity: an address, with --sfdc-account-id.
+    /// On behalf of this edge identity: an address, with or without `email.`, and --sfdc-account-id.
     #[arg(long, value_name = "EMAIL", group = "subject", requires = "sfdc_account_id")]
     envoy: Option<String>,
     /// On behalf of the subject of the JWT in this file, `-` for standard input.
@@ -59,18 +60,6 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The host, as configured.
-    pub(crate) async fn standin(&self) -> anyhow::Result<Standin> {
-        let config = self.config.read()?;
-        match Standin::builder().config(config).build().await {
-            Ok(standin) => Ok(standin),
-            Err(error @ BuildError::Audit(_)) => {
-                Err(error).context("cannot open the audit log; if a server is running on this configuration, ask that one")
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// The request.
     pub(crate) fn request(&self) -> anyhow::Result<Request> {
         Ok(Request {
@@ -95,21 +84,28 @@ impl RequestArgs {
         }
         let secret = match &self.secret_file {
             Some(file) => read(file)?,
-            None => std::env::var("STANDIN_CLIENT_SECRET").context("give --secret-file, STANDIN_CLIENT_SECRET or --attested")?,
+            None => match std::env::var("STANDIN_CLIENT_SECRET") {
+                Ok(secret) => secret,
+                Err(VarError::NotPresent) => {
+                    let what = "the client's secret is missing: set STANDIN_CLIENT_SECRET, or give --secret-file or --attested";
+                    return Err(Usage(what.to_owned()).into());
+                }
+                Err(VarError::NotUnicode(_)) => return Err(Usage("STANDIN_CLIENT_SECRET is not UTF-8".to_owned()).into()),
+            },
         };
         Ok(Credential::ClientSecret(ClientSecret { client_id: self.client.clone(), secret }))
     }
 
     fn subject(&self) -> anyhow::Result<Subject> {
         let (id_type, id) = match (&self.user, &self.host, &self.envoy, &self.subject_token_file) {
-            (Some(email), None, None, None) => (IdType::User, format!("email.{email}")),
-            (None, Some(id), None, None) => (IdType::Host, id.clone()),
-            (None, None, Some(email), None) => (IdType::Envoy, format!("email.{email}")),
+            (Some(email), None, None, None) => (IdType::User, with_prefix(email, &["email."])),
+            (None, Some(id), None, None) => (IdType::Host, with_prefix(id, &["ophid.", "host_id."])),
+            (None, None, Some(email), None) => (IdType::Envoy, with_prefix(email, &["email."])),
             (None, None, None, Some(file)) => {
                 let token_type = standin::JWT_TYPE.to_owned();
                 return Ok(Subject::Token(Token { value: read(file)?, token_type }));
             }
-            _ => bail!("name one subject: --user, --host, --envoy or --subject-token-file"),
+            _ => return Err(Usage("name one subject: --user, --host, --envoy or --subject-token-file".to_owned()).into()),
         };
         Ok(Subject::Descriptor(Descriptor {
             id_type,
@@ -118,6 +114,14 @@ impl RequestArgs {
             account_csp_id: self.csp_id,
             sfdc_account_id: self.sfdc_account_id.clone(),
         }))
+    }
+}
+
+/// The id with its prefix: its own, or the first.
+fn with_prefix(id: &str, prefixes: &[&str]) -> String {
+    match prefixes.first() {
+        Some(first) if !prefixes.iter().any(|prefix| id.starts_with(prefix)) => format!("{first}{id}"),
+        _ => id.to_owned(),
     }
 }
 
@@ -143,6 +147,14 @@ mod tests {
     use standin::types::Attribute;
 
     use super::*;
+
+    #[test]
+    fn an_id_keeps_its_prefix_or_gets_one() {
+        assert_eq!(with_prefix("alice@example.com", &["email."]), "email.alice@example.com");
+        assert_eq!(with_prefix("email.alice@example.com", &["email."]), "email.alice@example.com");
+        assert_eq!(with_prefix("edge-7", &["ophid.", "host_id."]), "ophid.edge-7");
+        assert_eq!(with_prefix("host_id.7", &["ophid.", "host_id."]), "host_id.7");
+    }
 
     #[test]
     fn a_failure_tells_its_field_and_its_acr_where_it_has_them() {

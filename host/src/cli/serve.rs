@@ -12,7 +12,8 @@ use standin::server::{Server, ServerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigArg, Refused, term};
+use super::out::tell;
+use super::{ConfigArg, Refused, Usage, out, term};
 
 /// How often expired entries are swept and metrics are kept up.
 const UPKEEP: Duration = Duration::from_secs(30);
@@ -47,13 +48,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
     let listen = args.listen.unwrap_or(config.listen);
     if !listen.ip().is_loopback() && config.server.tls.is_none() && !config.server.dangerous_plain_http {
-        anyhow::bail!("{listen} is not loopback: configure [server] tls, or dangerous_plain_http behind a tls terminator");
+        let what = "is not loopback: configure [server] tls, or dangerous_plain_http behind a tls terminator";
+        return Err(Usage(format!("--listen: {listen} {what}")).into());
     }
     let issuer = config.issuer.clone();
-    let standin = Standin::builder().config(config).build().await?;
+    let standin = super::build(config).await?;
     let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
     let stopped = stopped()?;
-    eprintln!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
+    if args.log_json {
+        tracing::info!(address = %server.address(), issuer, "serving");
+    } else {
+        tell!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
+    }
     let upkeep = tokio::spawn(keep_up(standin.clone(), metrics));
     let reloads = tokio::spawn(reload_on(hangup, standin.clone(), args.config));
     let finished = server.serve(stopped).await;
@@ -71,9 +77,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 fn log(json: bool) -> anyhow::Result<()> {
     let filter = match std::env::var("STANDIN_LOG") {
-        Ok(directives) => EnvFilter::try_new(directives).context("STANDIN_LOG")?,
+        Ok(directives) => EnvFilter::try_new(directives).map_err(|error| Usage(format!("STANDIN_LOG: {error}")))?,
         Err(VarError::NotPresent) => EnvFilter::new("info"),
-        Err(error @ VarError::NotUnicode(_)) => return Err(error).context("STANDIN_LOG"),
+        Err(VarError::NotUnicode(_)) => return Err(Usage("STANDIN_LOG is not UTF-8".to_owned()).into()),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let builder = builder.with_ansi(term::Stream::Err.is_coloured());
@@ -111,7 +117,7 @@ async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg) {
             }
             Err(error) => {
                 metrics::counter!("standin_reloads_total", "outcome" => "refused").increment(1);
-                tracing::error!(error = format!("{error:#}"), "not reloaded; the old configuration serves on");
+                tracing::error!(error = out::told(&error), "not reloaded; the old configuration serves on");
             }
         }
     }
@@ -119,8 +125,7 @@ async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg) {
 
 async fn reload(standin: &Standin, config: &ConfigArg) -> anyhow::Result<()> {
     let config: Config = config.read()?;
-    standin.reload(config).await?;
-    Ok(())
+    Ok(standin.reload(config).await?)
 }
 
 async fn keep_up(standin: Standin, metrics: PrometheusHandle) {

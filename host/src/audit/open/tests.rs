@@ -220,7 +220,11 @@ async fn an_operator_can_accept_the_damage(#[case] damage: &str) {
     let lines = place.lines();
     let marks = lines.iter().filter(|line| line["event"] == "damage_accepted").count();
     assert_eq!(marks, usize::from(accepted.damage.is_some()));
-    assert!(place.verify().ok, "{}", place.verify());
+    let (report, said) = (place.verify(), accepted.damage.map(|damage| damage.to_string()));
+    assert_eq!((report.ok, report.fault.is_none()), (said.is_none(), true), "{report}");
+    let reported: Vec<_> = report.accepted.iter().map(|accepted| (accepted.line, accepted.damage.clone())).collect();
+    assert_eq!(reported, said.iter().map(|said| (if cut { 6 } else { 11 }, said.clone())).collect::<Vec<_>>());
+    assert_eq!(report.to_string().starts_with("ok: "), report.ok);
 }
 
 #[tokio::test]

@@ -278,6 +278,7 @@ async fn a_report_for_people_and_for_programs() {
         json!({
             "ok": false,
             "fault": { "line": 5, "kind": "missing", "from": 5, "to": 7 },
+            "accepted": [],
             "lines": 8,
             "checkpoints": 0,
             "signed": 0,
@@ -285,7 +286,7 @@ async fn a_report_for_people_and_for_programs() {
             "last": { "seq": 4, "time": "2026-01-01T00:00:00.000000Z" },
             "after_checkpoint": 4,
             "after_head": 0,
-            "unchecked": ["no_checkpoint", "rollback"],
+            "unchecked": ["no_checkpoint_in_order", "rollback"],
         })
     );
     let text = report.to_string();

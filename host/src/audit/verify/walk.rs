@@ -6,9 +6,9 @@ use std::io::{self, BufReader};
 use std::time::Duration;
 
 use super::jws::{self, Claims};
-use super::{Fault, Place, Report, VerifyOptions, Wrong};
+use super::{AcceptedDamage, Fault, Place, Report, VerifyOptions, Wrong};
 use crate::audit::head::{Found, Head};
-use crate::audit::line::{self, Checkpoint, GENESIS, Hash, Line};
+use crate::audit::line::{self, Checkpoint, DAMAGE_ACCEPTED, GENESIS, Hash, Line};
 use crate::audit::log::CHECKPOINT_REACH;
 use crate::audit::tail::{Lines, Piece};
 use crate::hex;
@@ -63,6 +63,8 @@ pub(super) struct Walk<'a> {
     hash: Hash,
     bytes: u64,
     covered: u64,
+    /// There is a checkpoint somewhere, be it where the log is not in order.
+    has_checkpoints: bool,
     /// The first checkpoint that the keys did not sign and that no later one they did sign vouches for: a signature covers the whole log
     /// before it, so that the key of an earlier one need not be at hand any more.
     unsigned: Option<u64>,
@@ -80,6 +82,7 @@ impl<'a> Walk<'a> {
         let report = Report {
             ok: false,
             fault: None,
+            accepted: Vec::new(),
             lines: 0,
             checkpoints: 0,
             signed: 0,
@@ -90,8 +93,12 @@ impl<'a> Walk<'a> {
             unchecked: Vec::new(),
         };
         let (broken, recent) = (None, VecDeque::new());
-        let (seq, hash, bytes, covered, unsigned) = (0, GENESIS, 0, 0, None);
-        Self { options, head, head_fault, known, report, broken, seq, hash, bytes, covered, unsigned, recent }
+        let (seq, hash, bytes, covered, has_checkpoints, unsigned) = (0, GENESIS, 0, 0, false, None);
+        Self { options, head, head_fault, known, report, broken, seq, hash, bytes, covered, has_checkpoints, unsigned, recent }
+    }
+
+    pub(super) fn has_checkpoints(&self) -> bool {
+        self.has_checkpoints
     }
 
     pub(super) fn lines(&mut self, file: &File) -> io::Result<()> {
@@ -121,6 +128,7 @@ impl<'a> Walk<'a> {
         self.report.lines += 1;
         let number = self.report.lines;
         let Some(line) = Line::read(bytes) else { return self.fault(number, Wrong::Malformed) };
+        self.has_checkpoints |= line.event.as_deref() == Some("checkpoint");
         if let Some(broken) = &mut self.broken {
             return broken.follow(&line);
         }
@@ -142,6 +150,10 @@ impl<'a> Walk<'a> {
             self.recent.pop_front();
         }
         self.recent.push_back(hash);
+        if line.event.as_deref() == Some(DAMAGE_ACCEPTED) {
+            let damage = line::damage(bytes);
+            self.report.accepted.push(AcceptedDamage { line: number, time: line.time.clone(), damage });
+        }
         let place = Place { seq: line.seq, time: line.time };
         self.report.first.get_or_insert_with(|| place.clone());
         self.report.last = Some(place);

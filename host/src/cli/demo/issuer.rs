@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::cli::out::tell;
+
 const KID: &str = "demo-1";
 
 /// The issuer.
@@ -76,7 +78,7 @@ async fn serve(listener: TcpListener, jwks: String) {
                 async move { Ok::<_, std::convert::Infallible>(response) }
             });
             if let Err(error) = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await {
-                eprintln!("demo issuer: {error}");
+                tell!("demo issuer: {error}");
             }
         });
     }

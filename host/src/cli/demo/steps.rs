@@ -15,9 +15,10 @@ use standin::types::{ClientSecret, Credential, Descriptor, IdType, Request, Subj
 use standin::{Decision, JWT_TYPE, Standin};
 use tokio::net::TcpListener;
 
-use super::gateway::{Gateway, Route};
+use super::gateway::{Gateway, Route, check_client};
 use super::world::{API, DemoClient, ISSUER, LEDGER, World};
 use super::{Shown, Unexpected};
+use crate::cli::out::tell;
 
 /// In the order they run.
 pub(super) const ALL: [&str; 19] = [
@@ -287,6 +288,7 @@ async fn gateway(world: &World) -> Step {
     let upstream_address = upstream.local_addr().map_err(broken)?;
     let upstream = tokio::spawn(echo(upstream));
     let mut config = Config::read(&world.config()).map_err(broken)?;
+    check_client(&config, "edge").map_err(broken)?;
     // A log has one writer: the gateway keeps its own.
     config.audit.path = config.audit.path.with_file_name("gateway.jsonl");
     let standin = Standin::builder().config(config).component_file(component).build().await.map_err(broken)?;
@@ -314,7 +316,7 @@ async fn gateway(world: &World) -> Step {
     };
     let addressed = claims
         .is_some_and(|claims| claims.get("aud") == Some(&json!(API)) && claims.get("scope") == Some(&json!("expenses:read")));
-    let kept_out = refused.0 == 403 && refused.1.get("code") == Some(&json!("subject.expired"));
+    let kept_out = refused.0 == 401 && refused.1.get("code") == Some(&json!("subject.expired"));
     expect(swapped && addressed && kept_out, "the gateway did not swap the token or let an expired one through", shown)
 }
 
@@ -327,7 +329,7 @@ async fn echo(listener: TcpListener) {
                 Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(Bytes::from(seen.to_string()))))
             });
             if let Err(error) = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await {
-                eprintln!("demo upstream: {error}");
+                tell!("demo upstream: {error}");
             }
         });
     }

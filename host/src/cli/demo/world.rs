@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::issuer::Issuer;
 use crate::cli::client;
+use crate::cli::out::tell;
 
 /// The issuer of every token here.
 pub(super) const ISSUER: &str = "https://obo.example.com";
@@ -145,7 +146,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("cannot remove {}: {error}", Path::new(&self.0).display());
+            tell!("cannot remove {}: {error}", Path::new(&self.0).display());
         }
     }
 }

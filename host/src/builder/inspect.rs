@@ -1,0 +1,74 @@
+//! What a configuration names, looked at without putting it to use: nothing is made, changed or locked.
+
+use std::fs::File;
+
+use super::{BuildError, Config, PolicySource, open_keys, policy_limits, providers, read};
+use crate::bounded;
+use crate::clock::{Clock, SystemClock};
+use crate::config::IssuerRegistration;
+use crate::engine::{Runtime, RuntimeOptions};
+use crate::keys::issuers::FetchError;
+use crate::keys::jwk::{KeySet, MAX_SET_BYTES};
+use crate::policy::PolicyModule;
+use crate::registry::JwksSource;
+use crate::sqlite::{self, SqliteError};
+
+/// Something that the configuration names and that a server on it could not use.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {error}")]
+pub struct Unusable {
+    /// The key that names it.
+    pub key: String,
+    /// Why not.
+    #[source]
+    pub error: BuildError,
+}
+
+/// Opens what the configuration names: the key folder, the policy module, issuers' key files, providers' secrets, the databases.
+pub fn inspect(config: &Config) -> Vec<Unusable> {
+    let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::default());
+    let mut found: Vec<(String, Result<(), BuildError>)> = vec![
+        ("keys.dir".into(), open_keys(config, &clock).map(drop)),
+        ("policy.module".into(), policy(config)),
+        ("directory.url".into(), directory(config)),
+        ("store.url".into(), store(config)),
+        ("provider".into(), providers(Some(config)).map(drop)),
+    ];
+    let issuers = config.issuers.iter().enumerate();
+    found.extend(issuers.map(|(index, issuer)| (format!("trusted_issuer[{index}].jwks_file"), issuer_keys(issuer))));
+    found.into_iter().filter_map(|(key, result)| result.err().map(|error| Unusable { key, error })).collect()
+}
+
+fn policy(config: &Config) -> Result<(), BuildError> {
+    let PolicySource::File(path) = &config.policy.source else { return Ok(()) };
+    let wasm = read(path)?;
+    let runtime = Runtime::new(RuntimeOptions { slots: 1, ahead: 1, ..RuntimeOptions::default() })?;
+    PolicyModule::load(&runtime, None, &wasm, policy_limits(config))?;
+    Ok(())
+}
+
+fn directory(config: &Config) -> Result<(), BuildError> {
+    match sqlite::check_file(&config.directory) {
+        Err(SqliteError::Missing) => Err(BuildError::NoDirectory(config.directory.clone())),
+        checked => Ok(checked?),
+    }
+}
+
+/// A store begins empty.
+fn store(config: &Config) -> Result<(), BuildError> {
+    match sqlite::check_file(&config.store) {
+        Err(SqliteError::Missing) => Ok(()),
+        checked => Ok(checked?),
+    }
+}
+
+/// Whether the issuer's keys are there, where they are in a file. Those behind a URL are fetched when first needed.
+pub(super) fn issuer_keys(issuer: &IssuerRegistration) -> Result<(), BuildError> {
+    let JwksSource::File(path) = &issuer.keys.source else { return Ok(()) };
+    let read = || -> Result<(), FetchError> {
+        let file = File::open(path).map_err(|error| FetchError::File(error.kind()))?;
+        let bytes = bounded::read(file, MAX_SET_BYTES as u64).map_err(|error| FetchError::File(error.kind()))?;
+        Ok(KeySet::parse(&bytes).map(drop)?)
+    };
+    read().map_err(|source| BuildError::IssuerKeys { name: issuer.issuer.name.clone(), path: path.clone(), source })
+}
