@@ -1,0 +1,93 @@
+//! Policies, read and validated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use cedar_policy::{PolicySet, ValidationMode, Validator};
+use cedar_policy_core::ast::{Effect, EntityUID, Expr, ExprKind, Literal, Policy};
+
+use crate::annotation::{Annotations, Limits};
+use crate::bundle::Source;
+use crate::fault::Fault;
+
+/// One policy.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) policy: Policy,
+    /// The scope and every `when` and `unless` as one expression, composed once.
+    pub(crate) condition: Expr,
+    pub(crate) effect: Effect,
+    pub(crate) id: String,
+    /// Its `@reason`, or where it stands.
+    pub(crate) text: String,
+    pub(crate) limits: Limits,
+    /// The entities it names.
+    pub(crate) names: BTreeSet<EntityUID>,
+}
+
+/// Reads every policy of the bundle.
+pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<Rule>, Vec<Fault>> {
+    let mut rules = Vec::new();
+    let mut faults = Vec::new();
+    let mut ids = BTreeMap::new();
+    for source in sources {
+        match load_file(source, validator) {
+            Ok(found) => {
+                for (rule, offset) in found {
+                    let place = format!("{}:{}", source.name, Fault::at(&source.name, &source.content, offset, "").line);
+                    if let Some(other) = ids.insert(rule.id.clone(), place) {
+                        let message = format!("the policy at {other} has the id `{}` already", rule.id);
+                        faults.push(Fault::at(&source.name, &source.content, offset, message));
+                    }
+                    rules.push(rule);
+                }
+            }
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() { Ok(rules) } else { Err(faults) }
+}
+
+/// The policies of one file and where each begins.
+fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, usize)>, Vec<Fault>> {
+    let Source { name, content } = source;
+    let set = PolicySet::from_str(content)
+        .map_err(|why| why.iter().map(|why| Fault::from_diagnostic(name, content, why)).collect::<Vec<_>>())?;
+    let mut faults = Vec::new();
+    for template in set.templates() {
+        let loc = template.as_ref().loc();
+        faults.push(Fault::of(name, content, loc, "templates are not supported: write the entities that `?principal` and `?resource` stand for"));
+    }
+    let validated = validator.validate(&set, ValidationMode::Strict);
+    faults.extend(validated.validation_errors().map(|why| Fault::from_diagnostic(name, content, why)));
+    // Nothing warns and carries on: a policy that can never apply is a mistake.
+    faults.extend(validated.validation_warnings().map(|why| Fault::from_diagnostic(name, content, why)));
+    let mut policies: Vec<&Policy> = set.policies().map(AsRef::as_ref).collect();
+    policies.sort_by_key(|policy| policy.loc().map(|loc| loc.start()));
+    let mut rules = Vec::with_capacity(policies.len());
+    for (index, policy) in policies.into_iter().enumerate() {
+        match Annotations::of(policy) {
+            Ok(annotations) => {
+                let offset = policy.loc().map_or(0, |loc| loc.start());
+                let line = Fault::at(name, content, offset, "").line;
+                let id = annotations.id.unwrap_or_else(|| format!("{name}#{}", index + 1));
+                let text = annotations.reason.unwrap_or_else(|| format!("{name}:{line}"));
+                rules.push((Rule::new(policy, id, text, annotations.limits), offset));
+            }
+            Err(wrong) => faults.extend(wrong.into_iter().map(|(why, loc)| Fault::of(name, content, loc.as_ref(), why))),
+        }
+    }
+    faults.sort();
+    if faults.is_empty() { Ok(rules) } else { Err(faults) }
+}
+
+impl Rule {
+    fn new(policy: &Policy, id: String, text: String, limits: Limits) -> Self {
+        let condition = policy.condition();
+        let named = condition.subexpressions().filter_map(|expression| match expression.expr_kind() {
+            ExprKind::Lit(Literal::EntityUID(uid)) => Some((**uid).clone()),
+            _ => None,
+        });
+        Self { names: named.collect(), effect: policy.effect(), policy: policy.clone(), condition, id, text, limits }
+    }
+}
