@@ -43,10 +43,10 @@ impl From<QuestionError> for Failure {
 /// A bundle, read, validated and indexed.
 #[derive(Debug)]
 pub struct Engine {
-    shapes: Shapes,
-    store: Store,
-    rules: Vec<Rule>,
-    index: Index,
+    pub(crate) shapes: Shapes,
+    pub(crate) store: Store,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) index: Index,
     digest: String,
 }
 
@@ -98,11 +98,8 @@ impl Engine {
     /// Where the question is none, a fact is not of its declared type, or any policy that could match fails. All of them deny.
     pub fn evaluate(&self, input: &Input) -> Result<Verdict, Failure> {
         let question = Question::of(input, &self.shapes, &self.store)?;
-        let picked = if question.applies {
-            self.index.pick(question.action, &question.principal, &question.resource)
-        } else {
-            Vec::new()
-        };
+        let picked =
+            if question.applies { self.index.pick(question.action, &question.principal, &question.resource) } else { Vec::new() };
         let candidates: Vec<&Rule> = picked.into_iter().filter_map(|place| self.rules.get(place)).collect();
         let satisfied = self.satisfied(&question, &candidates)?;
         Ok(decide(&satisfied, input))
@@ -111,7 +108,7 @@ impl Engine {
     /// The candidates that apply.
     fn satisfied<'a>(&self, question: &Question, candidates: &[&'a Rule]) -> Result<Vec<&'a Rule>, Failure> {
         let entities = question.entities(&self.store, candidates.iter().flat_map(|rule| &rule.names))?;
-        let evaluator = Evaluator::new(question.request.clone(), &entities, Extensions::none());
+        let evaluator = Evaluator::new(question.request.clone(), &entities, Extensions::all_available());
         let no_slots = SlotEnv::new();
         let (mut satisfied, mut failed) = (Vec::new(), Vec::new());
         for rule in candidates {
@@ -145,7 +142,8 @@ fn decide(satisfied: &[&Rule], input: &Input) -> Verdict {
     }
     let reached = acr(&input.subject);
     let wants = |rule: &&Rule| rule.limits.step_up.as_deref().is_some_and(|acr| reached.as_deref() != Some(acr));
-    let missing: BTreeSet<&str> = of(PolicyEffect::Permit).filter(wants).filter_map(|rule| rule.limits.step_up.as_deref()).collect();
+    let missing: BTreeSet<&str> =
+        of(PolicyEffect::Permit).filter(wants).filter_map(|rule| rule.limits.step_up.as_deref()).collect();
     if let Some(acr) = missing.first() {
         return Verdict { effect: Effect::StepUp((*acr).to_owned()), reasons: reasons(of(PolicyEffect::Permit).filter(wants)) };
     }

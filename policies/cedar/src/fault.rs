@@ -60,7 +60,8 @@ impl Fault {
 
     /// At the first place where a name stands as a word of its own, else at the beginning.
     pub(crate) fn at_word(file: &str, content: &str, word: &str, message: impl fmt::Display) -> Self {
-        let is_part = |character: Option<char>| character.is_some_and(|character| character.is_alphanumeric() || character == '_');
+        let is_part =
+            |character: Option<char>| character.is_some_and(|character| character.is_alphanumeric() || character == '_');
         let stands_alone = |at: &usize| {
             let before = content.get(..*at).and_then(|text| text.chars().next_back());
             let after = content.get(at + word.len()..).and_then(|text| text.chars().next());

@@ -23,13 +23,7 @@ struct Level<T> {
 
 impl<T> Default for Level<T> {
     fn default() -> Self {
-        Self {
-            any: None,
-            is: HashMap::new(),
-            equal: HashMap::new(),
-            within: HashMap::new(),
-            is_within: HashMap::new(),
-        }
+        Self { any: None, is: HashMap::new(), equal: HashMap::new(), within: HashMap::new(), is_within: HashMap::new() }
     }
 }
 

@@ -106,7 +106,7 @@ impl Question {
 /// Ancestors are complete: those of the bundle were computed when it was loaded, those of the request when it was made.
 fn collect(entities: Vec<Arc<Entity>>) -> Result<Entities, QuestionError> {
     let complete = TCComputation::AssumeAlreadyComputed;
-    let collected = Entities::new().add_entities(entities, None::<&NoEntitiesSchema>, complete, Extensions::none());
+    let collected = Entities::new().add_entities(entities, None::<&NoEntitiesSchema>, complete, Extensions::all_available());
     collected.map_err(|why| QuestionError::Entities(why.to_string()))
 }
 

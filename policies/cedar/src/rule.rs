@@ -56,7 +56,12 @@ fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, usize)
     let mut faults = Vec::new();
     for template in set.templates() {
         let loc = template.as_ref().loc();
-        faults.push(Fault::of(name, content, loc, "templates are not supported: write the entities that `?principal` and `?resource` stand for"));
+        faults.push(Fault::of(
+            name,
+            content,
+            loc,
+            "templates are not supported: write the entities that `?principal` and `?resource` stand for",
+        ));
     }
     let validated = validator.validate(&set, ValidationMode::Strict);
     faults.extend(validated.validation_errors().map(|why| Fault::from_diagnostic(name, content, why)));

@@ -30,9 +30,9 @@ impl Kind {
             Type::Entity(EntityKind::Entity(types)) => types.get_single_entity().cloned().map(Self::Entity),
             Type::Set { element_type } => Some(Self::Set(Box::new(Self::of(element_type.as_ref()?)?))),
             Type::Record { attrs, .. } => {
-                let members = attrs.iter().map(|(name, member)| {
-                    Some((name.to_string(), (Self::of(&member.attr_type)?, member.is_required)))
-                });
+                let members = attrs
+                    .iter()
+                    .map(|(name, member)| Some((name.to_string(), (Self::of(&member.attr_type)?, member.is_required))));
                 Some(Self::Record(members.collect::<Option<_>>()?))
             }
             Type::Never | Type::Entity(EntityKind::AnyEntity) | Type::ExtensionType { .. } => None,
