@@ -67,8 +67,9 @@ impl Engine {
                 return Err(faults);
             }
         };
+        let (rules, policies): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
         let mut engine = Self {
-            index: Index::of(&rules, &checked.shapes),
+            index: Index::of(&policies, &checked.shapes),
             shapes: checked.shapes,
             store,
             rules,
@@ -112,7 +113,11 @@ impl Engine {
         let no_slots = SlotEnv::new();
         let (mut satisfied, mut failed) = (Vec::new(), Vec::new());
         for rule in candidates {
-            match evaluator.interpret(&rule.condition, &no_slots) {
+            let Some(condition) = &rule.condition else {
+                satisfied.push(*rule);
+                continue;
+            };
+            match evaluator.interpret(condition, &no_slots) {
                 Ok(value) => match value.value_kind() {
                     ValueKind::Lit(Literal::Bool(true)) => satisfied.push(*rule),
                     ValueKind::Lit(Literal::Bool(false)) => {}

@@ -2,13 +2,13 @@
 //!
 //! The scope of a policy is five kinds of constraint on the principal, five on the resource, and actions. The index has a level
 //! for the principal, under each of its entries one for the resource, and one index for each action. A lookup asks each level
-//! for the entity, its type and its ancestors.
+//! for the entity, its type and its ancestors. What is found this way is exactly what Cedar's evaluation of the scopes would find, so
+//! that only the conditions are left to evaluate.
 
 use std::collections::HashMap;
 
-use cedar_policy_core::ast::{ActionConstraint, Entity, EntityReference, EntityType, EntityUID, PrincipalOrResourceConstraint};
+use cedar_policy_core::ast::{ActionConstraint, Entity, EntityReference, EntityType, EntityUID, Policy, PrincipalOrResourceConstraint};
 
-use crate::rule::Rule;
 use crate::schema::{Action, PerAction, Shapes};
 
 /// One value for every constraint that was seen.
@@ -77,13 +77,13 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Of all rules.
-    pub(crate) fn of(rules: &[Rule], shapes: &Shapes) -> Self {
+    /// Of all policies, in the order of their rules.
+    pub(crate) fn of(policies: &[Policy], shapes: &Shapes) -> Self {
         let mut index = Self::default();
-        for (place, rule) in rules.iter().enumerate() {
-            let (principal, resource) = (rule.policy.principal_constraint(), rule.policy.resource_constraint());
+        for (place, policy) in policies.iter().enumerate() {
+            let (principal, resource) = (policy.principal_constraint(), policy.resource_constraint());
             for action in Action::ALL {
-                if !covers(rule.policy.action_constraint(), &shapes.actions.get(action).entity) {
+                if !covers(policy.action_constraint(), &shapes.actions.get(action).entity) {
                     continue;
                 }
                 let level = index.actions.get_mut(action).entry(principal.as_inner());
@@ -95,7 +95,7 @@ impl Index {
         index
     }
 
-    /// The rules whose scope may cover this request, in their order.
+    /// The rules whose scope covers this request, in their order.
     pub(crate) fn pick(&self, action: Action, principal: &Entity, resource: &Entity) -> Vec<usize> {
         let mut picked = Vec::new();
         self.actions.get(action).each(principal, |level| level.each(resource, |places| picked.extend_from_slice(places)));

@@ -5,41 +5,43 @@ use std::str::FromStr;
 
 use cedar_policy::{PolicySet, ValidationMode, Validator};
 use cedar_policy_core::ast::{Effect, EntityUID, Expr, ExprKind, Literal, Policy};
+use cedar_policy_core::parser::Loc;
+use cedar_policy_core::pst::{self, PstConstructionError};
 
 use crate::annotation::{Annotations, Limits};
 use crate::bundle::Source;
 use crate::fault::Fault;
 
-/// One policy.
+/// What is kept of one policy. Its scope is kept by the index.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    pub(crate) policy: Policy,
-    /// The scope and every `when` and `unless` as one expression, composed once.
-    pub(crate) condition: Expr,
     pub(crate) effect: Effect,
+    /// Every `when` and `unless` as one expression; `None` where there is none.
+    pub(crate) condition: Option<Expr>,
     pub(crate) id: String,
     /// Its `@reason`, or where it stands.
     pub(crate) text: String,
     pub(crate) limits: Limits,
-    /// The entities it names.
+    /// The entities that the condition names.
     pub(crate) names: BTreeSet<EntityUID>,
 }
 
-/// Reads every policy of the bundle.
-pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<Rule>, Vec<Fault>> {
+/// Reads every policy of the bundle, in the order of files and lines.
+pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<(Rule, Policy)>, Vec<Fault>> {
     let mut rules = Vec::new();
     let mut faults = Vec::new();
     let mut ids = BTreeMap::new();
     for source in sources {
         match load_file(source, validator) {
             Ok(found) => {
-                for (rule, offset) in found {
+                for (rule, policy) in found {
+                    let offset = policy.loc().map_or(0, Loc::start);
                     let place = format!("{}:{}", source.name, Fault::at(&source.name, &source.content, offset, "").line);
                     if let Some(other) = ids.insert(rule.id.clone(), place) {
                         let message = format!("the policy at {other} has the id `{}` already", rule.id);
                         faults.push(Fault::at(&source.name, &source.content, offset, message));
                     }
-                    rules.push(rule);
+                    rules.push((rule, policy));
                 }
             }
             Err(found) => faults.extend(found),
@@ -48,8 +50,8 @@ pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<Rul
     if faults.is_empty() { Ok(rules) } else { Err(faults) }
 }
 
-/// The policies of one file and where each begins.
-fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, usize)>, Vec<Fault>> {
+/// The policies of one file.
+fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy)>, Vec<Fault>> {
     let Source { name, content } = source;
     let set = PolicySet::from_str(content)
         .map_err(|why| why.iter().map(|why| Fault::from_diagnostic(name, content, why)).collect::<Vec<_>>())?;
@@ -68,16 +70,18 @@ fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, usize)
     // Nothing warns and carries on: a policy that can never apply is a mistake.
     faults.extend(validated.validation_warnings().map(|why| Fault::from_diagnostic(name, content, why)));
     let mut policies: Vec<&Policy> = set.policies().map(AsRef::as_ref).collect();
-    policies.sort_by_key(|policy| policy.loc().map(|loc| loc.start()));
+    policies.sort_by_key(|policy| policy.loc().map(Loc::start));
     let mut rules = Vec::with_capacity(policies.len());
     for (index, policy) in policies.into_iter().enumerate() {
         match Annotations::of(policy) {
             Ok(annotations) => {
-                let offset = policy.loc().map_or(0, |loc| loc.start());
-                let line = Fault::at(name, content, offset, "").line;
+                let line = Fault::of(name, content, policy.loc(), "").line;
                 let id = annotations.id.unwrap_or_else(|| format!("{name}#{}", index + 1));
                 let text = annotations.reason.unwrap_or_else(|| format!("{name}:{line}"));
-                rules.push((Rule::new(policy, id, text, annotations.limits), offset));
+                match Rule::new(policy, id, text, annotations.limits) {
+                    Ok(rule) => rules.push((rule, policy.clone())),
+                    Err(why) => faults.push(Fault::of(name, content, policy.loc(), why)),
+                }
             }
             Err(wrong) => faults.extend(wrong.into_iter().map(|(why, loc)| Fault::of(name, content, loc.as_ref(), why))),
         }
@@ -87,12 +91,18 @@ fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, usize)
 }
 
 impl Rule {
-    fn new(policy: &Policy, id: String, text: String, limits: Limits) -> Self {
-        let condition = policy.condition();
-        let named = condition.subexpressions().filter_map(|expression| match expression.expr_kind() {
+    fn new(policy: &Policy, id: String, text: String, limits: Limits) -> Result<Self, PstConstructionError> {
+        let condition = policy.non_scope_constraints().cloned().map(unplaced).transpose()?;
+        let parts = condition.iter().flat_map(Expr::subexpressions);
+        let named = parts.filter_map(|part| match part.expr_kind() {
             ExprKind::Lit(Literal::EntityUID(uid)) => Some((**uid).clone()),
             _ => None,
         });
-        Self { names: named.collect(), effect: policy.effect(), policy: policy.clone(), condition, id, text, limits }
+        Ok(Self { names: named.collect(), effect: policy.effect(), condition, id, text, limits })
     }
+}
+
+/// Without the places in the source: the evaluator would copy them from every part of the expression to every value.
+fn unplaced(condition: Expr) -> Result<Expr, PstConstructionError> {
+    pst::Expr::try_from(condition).map(Expr::from)
 }

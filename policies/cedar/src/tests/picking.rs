@@ -1,8 +1,10 @@
 //! The answer from the rules that were picked is the answer of the whole set.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
-use cedar_policy_core::ast::{PolicyID, PolicySet};
+use cedar_policy::PolicySet;
+use cedar_policy_core::ast::PolicyID;
 use cedar_policy_core::authorizer::{Authorizer, Decision};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -122,15 +124,16 @@ fn question() -> impl Strategy<Value = Input> {
 }
 
 /// Cedar's own authorizer over every policy and every entity: which determine, or that there is an error.
-fn whole(engine: &Engine, input: &Input) -> Option<(Decision, BTreeSet<String>)> {
+fn whole(engine: &Engine, policies: &str, input: &Input) -> Option<(Decision, BTreeSet<String>)> {
     let question = Question::of(input, &engine.shapes, &engine.store).unwrap();
-    let mut set = PolicySet::new();
-    for rule in &engine.rules {
-        set.add(rule.policy.new_id(PolicyID::from_string(&rule.id))).unwrap();
-    }
+    let set = PolicySet::from_str(policies).unwrap();
     let entities = question.all_entities(&engine.store);
-    let response = Authorizer::new().is_authorized(question.request.clone(), &set, &entities);
-    let determining = response.diagnostics.reason.iter().map(ToString::to_string).collect();
+    let response = Authorizer::new().is_authorized(question.request.clone(), set.as_ref(), &entities);
+    let id = |id: &PolicyID| {
+        let number: usize = id.to_string().strip_prefix("policy").unwrap().parse().unwrap();
+        format!("p.cedar#{}", number + 1)
+    };
+    let determining = response.diagnostics.reason.iter().map(id).collect();
     response.diagnostics.errors.is_empty().then_some((response.decision, determining))
 }
 
@@ -153,12 +156,13 @@ proptest! {
         entities in entities(),
         questions in proptest::collection::vec(question(), 8),
     ) {
-        let sources = [("p.cedar", policies.concat()), ("entities.json", entities), ("s.cedarschema", schema())];
+        let policies = policies.concat();
+        let sources = [("p.cedar", policies.clone()), ("entities.json", entities), ("s.cedarschema", schema())];
         let engine = Engine::load(&sources.map(|(name, content)| source(name, &content)));
         // What the validator finds impossible is no bundle.
         let Ok(engine) = engine else { return Err(TestCaseError::reject("not valid")) };
         for question in &questions {
-            prop_assert_eq!(picked(&engine, question), whole(&engine, question));
+            prop_assert_eq!(picked(&engine, question), whole(&engine, &policies, question));
         }
     }
 }
