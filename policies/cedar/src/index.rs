@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 
-use cedar_policy_core::ast::{ActionConstraint, Entity, EntityReference, EntityType, EntityUID, Policy, PrincipalOrResourceConstraint};
+use cedar_policy_core::ast::{
+    ActionConstraint, Entity, EntityReference, EntityType, EntityUID, Policy, PrincipalOrResourceConstraint,
+};
 
 use crate::schema::{Action, PerAction, Shapes};
 

@@ -1,5 +1,6 @@
 //! Policies, read and validated.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
@@ -30,16 +31,19 @@ pub(crate) struct Rule {
 pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<(Rule, Policy)>, Vec<Fault>> {
     let mut rules = Vec::new();
     let mut faults = Vec::new();
-    let mut ids = BTreeMap::new();
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
     for source in sources {
         match load_file(source, validator) {
             Ok(found) => {
-                for (rule, policy) in found {
-                    let offset = policy.loc().map_or(0, Loc::start);
-                    let place = format!("{}:{}", source.name, Fault::at(&source.name, &source.content, offset, "").line);
-                    if let Some(other) = ids.insert(rule.id.clone(), place) {
-                        let message = format!("the policy at {other} has the id `{}` already", rule.id);
-                        faults.push(Fault::at(&source.name, &source.content, offset, message));
+                for (rule, policy, line) in found {
+                    match ids.entry(rule.id.clone()) {
+                        Entry::Vacant(free) => {
+                            free.insert(format!("{}:{line}", source.name));
+                        }
+                        Entry::Occupied(taken) => {
+                            let message = format!("the policy at {} has the id `{}` already", taken.get(), rule.id);
+                            faults.push(Fault::of(&source.name, &source.content, policy.loc(), message));
+                        }
                     }
                     rules.push((rule, policy));
                 }
@@ -50,8 +54,8 @@ pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<(Ru
     if faults.is_empty() { Ok(rules) } else { Err(faults) }
 }
 
-/// The policies of one file.
-fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy)>, Vec<Fault>> {
+/// The policies of one file, and their lines.
+fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy, usize)>, Vec<Fault>> {
     let Source { name, content } = source;
     let set = PolicySet::from_str(content)
         .map_err(|why| why.iter().map(|why| Fault::from_diagnostic(name, content, why)).collect::<Vec<_>>())?;
@@ -72,14 +76,17 @@ fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy
     let mut policies: Vec<&Policy> = set.policies().map(AsRef::as_ref).collect();
     policies.sort_by_key(|policy| policy.loc().map(Loc::start));
     let mut rules = Vec::with_capacity(policies.len());
+    let (mut line, mut counted) = (1, 0);
     for (index, policy) in policies.into_iter().enumerate() {
+        let start = policy.loc().map_or(counted, Loc::start);
+        line += content.get(counted..start).unwrap_or_default().matches('\n').count();
+        counted = start;
         match Annotations::of(policy) {
             Ok(annotations) => {
-                let line = Fault::of(name, content, policy.loc(), "").line;
                 let id = annotations.id.unwrap_or_else(|| format!("{name}#{}", index + 1));
                 let text = annotations.reason.unwrap_or_else(|| format!("{name}:{line}"));
                 match Rule::new(policy, id, text, annotations.limits) {
-                    Ok(rule) => rules.push((rule, policy.clone())),
+                    Ok(rule) => rules.push((rule, policy.clone(), line)),
                     Err(why) => faults.push(Fault::of(name, content, policy.loc(), why)),
                 }
             }
