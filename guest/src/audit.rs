@@ -1,7 +1,7 @@
 //! One event an attempt: what the component adds to what the host records itself.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::caller::Caller;
 use crate::error::{Entry, MintError, Problem, Retry};
@@ -63,7 +63,16 @@ struct Event<'a> {
     dropped: Option<&'a [Dropped]>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reasons: Vec<[&'a str; 2]>,
-    stages_us: Map<String, Value>,
+    stages_us: Stages<'a>,
+}
+
+/// Microseconds by the name of the stage.
+struct Stages<'a>(&'a [(&'static str, u64)]);
+
+impl Serialize for Stages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
 }
 
 impl Attempt {
@@ -132,10 +141,10 @@ impl Attempt {
         });
     }
 
-    /// The event of a token, for the host to write before it signs.
-    pub fn permitted(&self, grant: &Grant, ceiling: &Ceiling) -> String {
+    /// The event of a token, for the host to write before it signs. Who, for whom and what was granted the host says itself.
+    pub fn permitted(&self, ceiling: &Ceiling) -> String {
         let dropped = Some(ceiling.dropped.as_slice()).filter(|dropped| !dropped.is_empty());
-        self.write(&Event { granted: Some(grant), dropped, ..self.event("permit", &grant.reasons) })
+        self.write(&Event { requester: None, target: None, dropped, ..self.event("permit", &[]) })
     }
 
     /// The event of a dry run.
@@ -176,7 +185,7 @@ impl Attempt {
             granted: None,
             dropped: None,
             reasons: reasons.iter().map(|reason| [reason.rule.as_str(), reason.text.as_str()]).collect(),
-            stages_us: self.stages.iter().map(|(name, micros)| ((*name).to_owned(), json!(micros))).collect(),
+            stages_us: Stages(&self.stages),
         }
     }
 

@@ -26,13 +26,12 @@ impl Caller {
 
     /// As a policy sees it.
     pub fn party(&self) -> Party {
-        Party {
-            kind: "client".into(),
-            id: self.id.clone(),
-            tenants: self.client.tenants.clone(),
-            provisional: false,
-            attributes: self.client.attributes.clone(),
-        }
+        Party { tenants: self.client.tenants.clone(), attributes: self.client.attributes.clone(), ..self.named() }
+    }
+
+    /// Its name alone, for the host to complete.
+    pub(crate) fn named(&self) -> Party {
+        Party { kind: "client".into(), id: self.id.clone(), tenants: Vec::new(), provisional: false, attributes: Vec::new() }
     }
 }
 

@@ -29,7 +29,6 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Permit<A> {
     target: Target,
-    ceiling: Ceiling,
     grant: Grant,
     approval: A,
     expires_at: u64,
@@ -48,18 +47,18 @@ impl<A> Permit<A> {
 
     /// The ceiling with the policy's terms in it.
     pub fn ceiling(&self) -> &Ceiling {
-        &self.ceiling
+        self.target.ceiling()
     }
 
     /// Gives the parts up for minting.
     ///
     /// # Errors
     /// Where it has expired: with the subject token, or after the permit's own short life.
-    pub(crate) fn redeem(self, now: u64) -> Result<(Target, Ceiling, Grant, A), Problem> {
+    pub(crate) fn redeem(self, now: u64) -> Result<(Target, Grant, A), Problem> {
         if now >= self.expires_at {
             return Err(MintError::PermitExpired.into());
         }
-        Ok((self.target, self.ceiling, self.grant, self.approval))
+        Ok((self.target, self.grant, self.approval))
     }
 }
 
@@ -71,11 +70,11 @@ pub fn evaluate<P: Ports>(
     ports: &P,
     settings: &System,
     now: u64,
-    target: Target,
+    mut target: Target,
     request: &Request,
     flow: Flow,
 ) -> Result<Permit<P::Approval>, Problem> {
-    let input = input(&target, now, request, flow);
+    let input = question(&target, now, request, flow);
     let Judged { verdict, module_digest, approval } = ports.judge(&input).map_err(no_verdict)?;
     let reasons = verdict.reasons;
     let allowance = match verdict.effect {
@@ -83,21 +82,29 @@ pub fn evaluate<P: Ports>(
         Effect::Deny => return Err(Problem { reasons, ..PolicyError::Denied.into() }),
         Effect::StepUp(acr) => return Err(Problem { reasons, acr: Some(acr), ..PolicyError::StepUp.into() }),
     };
-    let (ceiling, audience) = narrow(&target, allowance)?;
+    narrow(&mut target, allowance)?;
     let approval = approval.ok_or_else(|| Problem::from(MintError::Refused).because("the host does not approve"))?;
-    let grant =
-        Grant { flow, audience, scope: ceiling.scope.as_slice().to_vec(), ttl: ceiling.ttl, policy: module_digest, reasons };
+    let ceiling = target.ceiling();
+    let grant = Grant {
+        flow,
+        audience: ceiling.audience.clone(),
+        scope: ceiling.scope.as_slice().to_vec(),
+        ttl: ceiling.ttl,
+        policy: module_digest,
+        reasons,
+    };
     let subject_life = target.resolved().expires_at.unwrap_or(u64::MAX);
     let expires_at = now.saturating_add(u64::from(settings.permit_ttl)).min(subject_life);
-    Ok(Permit { target, ceiling, grant, approval, expires_at })
+    Ok(Permit { target, grant, approval, expires_at })
 }
 
-fn input(target: &Target, now: u64, request: &Request, flow: Flow) -> Input {
+/// The question. What the host has to know for itself (chain, tenants, attributes, whether the subject is provisional) it fills in.
+fn question(target: &Target, now: u64, request: &Request, flow: Flow) -> Input {
     let (resolved, ceiling) = (target.resolved(), target.ceiling());
     Input {
-        caller: target.caller().party(),
-        subject: resolved.party(),
-        chain: resolved.chain.as_ref().map(crate::chain::Actor::subs).unwrap_or_default(),
+        caller: target.caller().named(),
+        subject: resolved.named(),
+        chain: Vec::new(),
         tenant: resolved.tenant.clone(),
         audience: ceiling.audience.clone(),
         scope: ceiling.scope.as_slice().to_vec(),
@@ -105,27 +112,26 @@ fn input(target: &Target, now: u64, request: &Request, flow: Flow) -> Input {
         flow: flow.name().into(),
         step: request.step.clone(),
         now,
-        attributes: request.attributes.clone(),
+        attributes: Vec::new(),
     }
 }
 
 /// Narrowing is monotone: `none` is no opinion, an empty list is nothing at all.
-fn narrow(target: &Target, allowance: Allowance) -> Result<(Ceiling, Vec<String>), Problem> {
-    let mut ceiling = target.ceiling().clone();
+fn narrow(target: &mut Target, allowance: Allowance) -> Result<(), Problem> {
+    let mode = target.caller().client().scope_mode;
+    let ceiling = target.ceiling_mut();
     ceiling.narrow("policy", allowance.scope);
     if let Some(seconds) = allowance.ttl {
         ceiling.cap("policy", seconds);
     }
-    ceiling.check(target.caller().client().scope_mode)?;
-    let mut audience = ceiling.audience.clone();
+    ceiling.check(mode)?;
     if let Some(allowed) = allowance.audience {
-        audience.retain(|name| allowed.contains(name));
+        ceiling.audience.retain(|name| allowed.contains(name));
     }
-    if audience.is_empty() {
+    if ceiling.audience.is_empty() {
         return Err(Problem::at(GrantError::AudienceNotAllowed, "audience").because("the policy allows none of the audiences"));
     }
-    ceiling.audience.clone_from(&audience);
-    Ok((ceiling, audience))
+    Ok(())
 }
 
 fn no_verdict(error: JudgeError) -> Problem {

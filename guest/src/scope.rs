@@ -67,11 +67,6 @@ impl ScopeSet {
         &self.0
     }
 
-    /// The tokens.
-    pub fn into_vec(self) -> Vec<String> {
-        self.0
-    }
-
     /// The space-delimited form.
     pub fn joined(&self) -> String {
         self.0.join(" ")

@@ -74,13 +74,12 @@ pub struct Resolved {
 impl Resolved {
     /// As a policy sees it; the host adds the attributes it knows itself.
     pub fn party(&self) -> Party {
-        Party {
-            kind: self.kind.into(),
-            id: self.id.clone(),
-            tenants: vec![self.tenant.clone()],
-            provisional: self.provisional,
-            attributes: Vec::new(),
-        }
+        Party { tenants: vec![self.tenant.clone()], provisional: self.provisional, ..self.named() }
+    }
+
+    /// Its name alone, for the host to complete.
+    pub(crate) fn named(&self) -> Party {
+        Party { kind: self.kind.into(), id: self.id.clone(), tenants: Vec::new(), provisional: false, attributes: Vec::new() }
     }
 }
 
@@ -130,6 +129,11 @@ impl Target {
     /// The most that could be granted.
     pub fn ceiling(&self) -> &Ceiling {
         &self.ceiling
+    }
+
+    /// For the policy's terms.
+    pub(crate) fn ceiling_mut(&mut self) -> &mut Ceiling {
+        &mut self.ceiling
     }
 }
 

@@ -7,7 +7,6 @@ mod caller;
 mod claims;
 mod cover;
 mod proof;
-mod strict;
 mod subject;
 #[cfg(test)]
 pub(crate) mod testing;

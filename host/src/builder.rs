@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::audit::{Audit, AuditLog, Durability, LogOptions, OpenError, SealKey};
+use crate::bounded;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::config::{self, Config, PolicySource};
 use crate::decision_point::Judge;
@@ -78,6 +79,9 @@ pub enum BuildError {
         /// The cause.
         source: ProviderError,
     },
+    /// A reload changes what is in use from the start to the end.
+    #[error("only a restart can change {}", .0.join(", "))]
+    NeedsRestart(Vec<&'static str>),
     /// The task that loaded the policy died.
     #[error("loading did not finish")]
     Interrupted,
@@ -249,7 +253,13 @@ impl Builder {
             (Some(config), Some(keys)) => Some(ImageCache::open(&config.runtime.cache, &seal(keys, "image-cache"))?),
             (Some(_) | None, _) => None,
         };
-        let loader = Loader { runtime, images: images.map(Arc::new), parts: self.parts.clone(), clock: Arc::clone(&self.clock) };
+        let mut loader = Loader {
+            runtime,
+            images: images.map(Arc::new),
+            parts: self.parts.clone(),
+            clock: Arc::clone(&self.clock),
+            begun_with: None,
+        };
         let snapshot = loader.snapshot(config, file_keys.clone())?;
         let (audit, log) = self.audit_log(&snapshot.keys, file_keys.as_deref())?;
         let http = self.parts.http.clone().unwrap_or_else(|| Arc::new(ReqwestHttp::new()));
@@ -291,6 +301,7 @@ impl Builder {
         let slots = usize::try_from(options.slots).unwrap_or(usize::MAX);
         let supply = Supply::new(&loader.runtime, template, make);
         let in_flight = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
+        loader.begun_with = self.config.map(Config::without_registrations);
         Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log }) })
     }
 
@@ -342,6 +353,8 @@ pub(crate) struct Loader {
     images: Option<Arc<ImageCache>>,
     parts: Parts,
     clock: Arc<dyn Clock>,
+    /// The configuration of the start, without its registrations.
+    begun_with: Option<Config>,
 }
 
 impl Loader {
@@ -389,13 +402,18 @@ impl Loader {
 }
 
 impl Standin {
-    /// Takes registrations, keys and policy from another configuration, as one snapshot. Requests in flight end on the old one; on
-    /// an error the old one serves on. Addresses, databases, audit log and sandbox limits stay as they were at the start.
+    /// Takes registrations, keys, policy and the limits of tokens from another configuration, as one snapshot. Requests in flight
+    /// end on the old one; on an error the old one serves on.
     ///
     /// # Errors
-    /// The first part that cannot be used.
+    /// The first part that cannot be used; [`BuildError::NeedsRestart`] where it differs from the configuration of the start in
+    /// anything else.
     pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
         let inner = Arc::clone(&self.inner);
+        let fixed = inner.loader.begun_with.as_ref().map(|old| old.needing_restart(&config)).unwrap_or_default();
+        if !fixed.is_empty() {
+            return Err(BuildError::NeedsRestart(fixed));
+        }
         // Compiling a policy takes seconds: not on a thread that answers requests.
         let loading = tokio::task::spawn_blocking(move || {
             let file_keys = match &inner.loader.parts.keys {
@@ -475,9 +493,6 @@ fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCr
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, BuildError> {
-    use std::io::Read as _;
     let unreadable = |source| BuildError::Unreadable { path: path.clone(), source };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(unreadable)?.take(MAX_COMPONENT).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    bounded::read(std::fs::File::open(path).map_err(unreadable)?, MAX_COMPONENT).map_err(unreadable)
 }

@@ -33,7 +33,9 @@ use standin::config::Config;
 Exit codes:
   0  it was done
   1  it was refused or failed; the reason is on standard error, or in the JSON on standard output
-  2  the command line or standin.toml is wrong"
+  2  the command line or standin.toml is wrong
+
+Environment: STANDIN_CONFIG, STANDIN_LOG (see standin serve --help), STANDIN_CLIENT_SECRET, NO_COLOR"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

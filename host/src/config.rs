@@ -9,6 +9,7 @@ mod fault;
 mod host;
 mod issuer;
 mod reader;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -23,6 +24,7 @@ use toml_edit::Document;
 
 pub use self::fault::{ConfigError, Fault, Problem, Report};
 use self::reader::{Faults, Repeated, Section};
+use crate::hex;
 use crate::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 
 /// The longest file, in bytes: room for tens of thousands of clients.
@@ -78,7 +80,7 @@ pub struct SigningKeys {
 }
 
 /// `[audit]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditLog {
     /// The file.
     pub path: PathBuf,
@@ -139,7 +141,7 @@ pub enum PolicySource {
 }
 
 /// `[runtime]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
     /// How long a sandbox lives.
     pub isolation: Isolation,
@@ -163,7 +165,7 @@ pub enum Isolation {
 }
 
 /// `[server]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// The most header fields of a request.
     pub max_headers: u32,
@@ -191,7 +193,7 @@ pub struct Tls {
 }
 
 /// `[timeouts]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// One question to the directory.
     pub directory: Duration,
@@ -235,7 +237,7 @@ pub struct IssuerRegistration {
 }
 
 /// `[[provider]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
     /// Its name.
     pub name: String,
@@ -250,12 +252,17 @@ pub struct Provider {
 }
 
 /// How we are known at a provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderCredential {
     /// Our client id there.
     pub client_id: String,
     /// The file of our secret there; mode 0600 is for its reader to enforce.
     pub secret_file: PathBuf,
+}
+
+/// What `secret_sha256` holds of a secret.
+pub fn secret_digest(secret: &str) -> String {
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes()).as_ref())
 }
 
 impl Config {

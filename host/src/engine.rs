@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::clock::{Clock, Entropy, SystemClock};
+use crate::clock::{Clock, Entropy};
 
 mod sandbox;
 mod supply;
@@ -146,11 +146,6 @@ impl Runtime {
         &self.options
     }
 
-    /// Whether instances come from the pool.
-    pub fn is_pooled(&self) -> bool {
-        self.pooled
-    }
-
     /// What the state of one core sandbox has to embed: its limits and its WASI.
     pub fn parts(&self, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> SandboxParts {
         let limits = Limits { memory: self.options.memory, cpu: self.options.cpu };
@@ -202,11 +197,6 @@ fn pooled_config(options: &RuntimeOptions) -> Config {
     let mut config = base_config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
-}
-
-/// Time for limits. Not the `Clock` port: a request whose clock stands still must come to its end too.
-fn meter() -> SystemClock {
-    SystemClock::default()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::bindings::directory::{Account, Machine, User, UserKey};
 use crate::bindings::types::{Attribute, Input, Verdict};
 
@@ -34,8 +36,8 @@ pub struct SeenToken {
     pub role: TokenRole,
     /// The registered issuer.
     pub issuer: String,
-    /// The claims, a JSON object.
-    pub claims: String,
+    /// The claims.
+    pub claims: Map<String, Value>,
 }
 
 /// A keyed digest the host has computed.
@@ -132,8 +134,8 @@ impl Evidence {
     }
 
     /// A signature was right.
-    pub fn saw_token(&mut self, role: TokenRole, issuer: &str, claims: &str) {
-        self.tokens.push(SeenToken { role, issuer: issuer.to_owned(), claims: claims.to_owned() });
+    pub fn saw_token(&mut self, role: TokenRole, issuer: &str, claims: Map<String, Value>) {
+        self.tokens.push(SeenToken { role, issuer: issuer.to_owned(), claims });
     }
 
     /// The directory has answered about an account.

@@ -16,6 +16,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
+use crate::hex;
+
 /// Mode of the folder.
 const FOLDER_MODE: u32 = 0o700;
 /// Mode of an image.
@@ -244,17 +246,7 @@ fn name(engine: &Engine, wasm: &[u8]) -> String {
     let mut hasher = Digesting(digest::Context::new(&SHA256));
     hasher.0.update(digest::digest(&SHA256, wasm).as_ref());
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{}.cwasm", hex(hasher.0.finish().as_ref()))
-}
-
-/// Lowercase hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string does not fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
+    format!("{}.cwasm", hex::encode(hasher.0.finish().as_ref()))
 }
 
 /// The component made of `wasm`: from the cache where it is there and right, otherwise compiled, and cached.

@@ -4,7 +4,6 @@ pub mod files;
 mod folder;
 mod index;
 pub mod issuers;
-pub mod json;
 pub mod jwk;
 mod secret;
 mod signing;
@@ -203,7 +202,7 @@ impl crate::bindings::keys::Host for KeysView<'_> {
             Err(_elapsed) => return Err(KeyError::Unavailable),
         };
         if let Some(role) = token.role {
-            self.evidence.saw_token(role, &token.verified.issuer, &token.verified.claims);
+            self.evidence.saw_token(role, &token.verified.issuer, token.claims);
         }
         Ok(token.verified)
     }

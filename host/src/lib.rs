@@ -76,6 +76,7 @@
 pub mod approval;
 pub mod audit;
 pub mod bindings;
+pub mod bounded;
 mod builder;
 pub mod clock;
 pub mod config;
@@ -83,8 +84,10 @@ pub mod decision_point;
 pub mod directory;
 pub mod engine;
 pub mod evidence;
+mod hex;
 pub mod http;
 pub mod image;
+pub mod json;
 pub mod keys;
 pub mod policy;
 pub mod record;

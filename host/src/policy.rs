@@ -20,6 +20,7 @@ use crate::engine::{
     EngineError, Limits, MAX_MEMORY, Runtime, SandboxError, SandboxParts, Sandboxed, WasiRefusal, classify, guarded_store,
     link_wasi, ticks,
 };
+use crate::hex;
 use crate::image::{self, ImageCache, ImageError};
 
 mod answer;
@@ -113,7 +114,7 @@ impl PolicyModule {
         let component = image::load(engine, cache, wasm)?;
         check_imports(engine, &component)?;
         let pre = prepare(engine, &component).map_err(EngineError::World)?;
-        let digest = image::hex(digest(&SHA256, wasm).as_ref());
+        let digest = hex::encode(digest(&SHA256, wasm).as_ref());
         let sandboxes = Sandboxes { runtime: runtime.clone(), pre, limits, spare: Mutex::new(Vec::new()) };
         let manifest = sandboxes.describe().map_err(|error| PolicyError::Describe(classify(&error)))?;
         Ok(Self { sandboxes, digest, manifest })

@@ -15,7 +15,7 @@ use crate::evidence::Evidence;
 /// The longest event of the component, in bytes.
 pub const MAX_DETAIL: usize = 16 * 1024;
 /// The deepest nesting of the component's event; readers of the log need not take more.
-pub const MAX_DEPTH: usize = 32;
+pub const MAX_DEPTH: u8 = 32;
 /// The longest code.
 pub const MAX_CODE: usize = 64;
 
@@ -188,7 +188,11 @@ fn encode(event: &impl Serialize) -> Result<String, RecordError> {
 /// The component's event as it stands: one line, one object, not too long, not too deep.
 fn component_event(detail: &str) -> Result<&RawValue, RecordError> {
     let one_line = !detail.bytes().any(|byte| byte == b'\n' || byte == b'\r');
-    if detail.len() > MAX_DETAIL || !one_line || !detail.starts_with('{') || claims::depth(detail.as_bytes()) > MAX_DEPTH {
+    if detail.len() > MAX_DETAIL
+        || !one_line
+        || !detail.starts_with('{')
+        || claims::depth(detail.as_bytes()) > usize::from(MAX_DEPTH)
+    {
         return Err(RecordError::Malformed);
     }
     serde_json::from_str(detail).map_err(|_| RecordError::Malformed)

@@ -1,6 +1,7 @@
 //! HTTP in front of the component: connections, limits, TLS, graceful stop. What a request means is the component's business.
 
 mod answer;
+mod readiness;
 mod tls;
 
 use std::net::SocketAddr;

@@ -23,9 +23,6 @@ const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {
-    /// Not `sqlite:<path>`.
-    #[error("a database url is `sqlite:` followed by a file path")]
-    Url,
     /// There is no such file.
     #[error("the database file does not exist")]
     Missing,
@@ -60,16 +57,12 @@ pub enum SqliteError {
     Query(#[from] rusqlite::Error),
 }
 
-/// The path in `sqlite:<path>`; a relative one is taken from `base`, the folder of the configuration.
-///
-/// # Errors
-/// Where `url` has another form. Parameters and authorities are refused, not ignored.
-pub fn path_of_url(url: &str, base: &Path) -> Result<PathBuf, SqliteError> {
-    let path = url.strip_prefix("sqlite:").ok_or(SqliteError::Url)?;
-    if path.is_empty() || path.starts_with("//") || path.starts_with(':') || path.contains(['?', '#', '\0']) {
-        return Err(SqliteError::Url);
-    }
-    Ok(base.join(path))
+/// The path in `sqlite:<path>`; a relative one is taken from `base`, the folder of the configuration. Parameters, authorities and
+/// names that SQLite does not take as a file are refused, not ignored: that would be a database that is gone after a restart.
+pub(crate) fn path_of_url(url: &str, base: &Path) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let refused = path.is_empty() || path.starts_with("//") || path.starts_with(':') || path.contains(['?', '#', '\0']);
+    (!refused).then(|| base.join(path))
 }
 
 /// One database file, its read connections, and the way to get a connection that writes.
@@ -122,8 +115,8 @@ impl Database {
     }
 
     /// Waits for locks, and for a free read connection, at most this long.
-    #[must_use]
-    pub fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
+    #[cfg(test)]
+    pub(crate) fn with_busy_timeout(mut self, busy_timeout: Duration) -> Self {
         self.busy_timeout = busy_timeout;
         self
     }

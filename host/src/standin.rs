@@ -96,7 +96,9 @@ impl Standin {
     pub async fn mint_on_behalf(&self, mut request: Request) -> Result<Minted, Failure> {
         let mut call = self.begin(&mut request.correlation_id).await?;
         call.vouch(&request);
-        let answer = call.bounded(async |sandbox| sandbox.mint_on_behalf(&request).await).await?;
+        let answer = call
+            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_mint_on_behalf(store, &request).await).await)
+            .await?;
         call.end(answer).await
     }
 
@@ -107,7 +109,8 @@ impl Standin {
     pub async fn explain(&self, mut request: Request) -> Result<String, Failure> {
         let mut call = self.begin(&mut request.correlation_id).await?;
         call.vouch(&request);
-        let answer = call.bounded(async |sandbox| sandbox.explain(&request).await).await?;
+        let answer =
+            call.bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_explain(store, &request).await).await).await?;
         // A dry run answers also where it could not be recorded, and says so; whoever hid it is recorded here.
         if answer.is_ok()
             && let Some(evidence) = call.unrecorded()
@@ -128,11 +131,7 @@ impl Standin {
         let mut call = self.begin(&mut request.correlation_id).await?;
         call.vouch(&request);
         let answer = call
-            .bounded(async |sandbox| {
-                let (standin, store) = sandbox.enter();
-                let result = standin.standin_obo_obo().call_resolve_target(store, &request).await;
-                sandbox.leave(result)
-            })
+            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_resolve_target(store, &request).await).await)
             .await?;
         match answer {
             Ok(handle) => Ok(Target { call, handle }),
@@ -420,11 +419,7 @@ macro_rules! looks {
             pub async fn $name(&mut self) -> Result<$yields, Failure> {
                 let handle = self.handle;
                 self.call
-                    .bounded(async |sandbox| {
-                        let (standin, store) = sandbox.enter();
-                        let result = standin.standin_obo_obo().$resource().$method(store, handle).await;
-                        sandbox.leave(result)
-                    })
+                    .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await)
                     .await
             }
         )*
@@ -450,11 +445,7 @@ impl Target {
     pub async fn evaluate_policy(self) -> Result<Decision, Failure> {
         let Self { mut call, handle } = self;
         let answer = call
-            .bounded(async |sandbox| {
-                let (standin, store) = sandbox.enter();
-                let result = standin.standin_obo_obo().call_evaluate_policy(store, handle).await;
-                sandbox.leave(result)
-            })
+            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await)
             .await?;
         match answer {
             Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
@@ -481,13 +472,8 @@ impl Permit {
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn mint(self) -> Result<Minted, Failure> {
         let Self { mut call, handle } = self;
-        let answer = call
-            .bounded(async |sandbox| {
-                let (standin, store) = sandbox.enter();
-                let result = standin.standin_obo_obo().call_mint(store, handle).await;
-                sandbox.leave(result)
-            })
-            .await?;
+        let answer =
+            call.bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await).await?;
         call.end(answer).await
     }
 }

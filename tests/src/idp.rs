@@ -1,8 +1,8 @@
 //! An issuer of tokens: an ES256 key whose JWK set is served on loopback, and a second key that is not in it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::encoding::{AsBigEndian as _, EcPublicKeyUncompressedBin};
 use aws_lc_rs::rand::SystemRandom;
@@ -29,7 +29,6 @@ pub struct Idp {
     key: EcdsaKeyPair,
     stranger: EcdsaKeyPair,
     address: SocketAddr,
-    jwks: Arc<Mutex<Value>>,
     fetched: Arc<AtomicU64>,
     server: JoinHandle<()>,
 }
@@ -47,13 +46,13 @@ impl Idp {
     /// Makes the keys and serves the published one.
     pub async fn start() -> Self {
         let (key, stranger) = (generate(), generate());
-        let jwks = Arc::new(Mutex::new(json!({ "keys": [jwk(&key)] })));
+        let jwks = json!({ "keys": [jwk(&key)] }).to_string();
         let fetched = Arc::new(AtomicU64::new(0));
         let answer = {
-            let (jwks, fetched) = (Arc::clone(&jwks), Arc::clone(&fetched));
+            let fetched = Arc::clone(&fetched);
             move || {
                 fetched.fetch_add(1, Ordering::Relaxed);
-                let jwks = jwks.lock().expect("unpoisoned").to_string();
+                let jwks = jwks.clone();
                 async move { jwks }
             }
         };
@@ -61,7 +60,7 @@ impl Idp {
         let address = listener.local_addr().expect("an address");
         let router = Router::new().route("/jwks.json", get(answer));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("the issuer serves") });
-        Self { key, stranger, address, jwks, fetched, server }
+        Self { key, stranger, address, fetched, server }
     }
 
     /// Where the key set is.
@@ -72,16 +71,6 @@ impl Idp {
     /// How often it was fetched.
     pub fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
-    }
-
-    /// Publishes another set.
-    pub fn publish(&self, jwks: Value) {
-        *self.jwks.lock().expect("unpoisoned") = jwks;
-    }
-
-    /// The public JWK of the published key.
-    pub fn jwk(&self) -> Value {
-        jwk(&self.key)
     }
 
     /// Stops serving the key set.

@@ -5,9 +5,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set its world up ends")]
 
+pub mod hostile;
 pub mod idp;
 pub mod peer;
 pub mod ports;
+pub mod process;
 pub mod requests;
 pub mod world;
 

@@ -83,9 +83,12 @@ impl Directory for NoDirectory {
     }
 }
 
-/// A store that cannot be asked.
+/// A store that cannot be asked; it counts how often it was asked whether it is ready, which takes it a moment.
 #[derive(Debug, Default)]
-pub struct NoStore;
+pub struct NoStore {
+    /// How often.
+    pub asked: AtomicU64,
+}
 
 #[async_trait]
 impl Store for NoStore {
@@ -106,6 +109,8 @@ impl Store for NoStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(100)).await;
         Err(StoreError::Unavailable)
     }
 }

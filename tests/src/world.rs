@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use standin::clock::{SystemClock, SystemEntropy};
-use standin::config::Config;
+use standin::config::{Config, secret_digest};
 use standin::directory::import::{self, Mode};
 use standin::keys::files;
 use standin::server::{Server, ServerOptions};
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::idp::Idp;
+use crate::process;
 
 /// The issuer under test.
 pub const ISSUER: &str = "https://obo.example.com";
@@ -23,6 +25,8 @@ pub const ISSUER: &str = "https://obo.example.com";
 pub const API: &str = "https://api.example.com";
 /// Another one, whose tokens `svc-ledger` may exchange no further.
 pub const LEDGER: &str = "https://ledger.example.com";
+/// Wide limits on time.
+pub const PATIENT: &str = "\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n";
 /// The secret of every client here.
 pub const SECRET: &str = "test-secret-test-secret-test-secret-test-se";
 
@@ -38,6 +42,11 @@ impl World {
     /// The usual world: [`config`] and [`directory`].
     pub async fn new() -> Self {
         Self::with(|_| {}, |_| {}).await
+    }
+
+    /// The usual world with wide limits on time, so that a busy machine is not taken for a component that misbehaves.
+    pub async fn patient() -> Self {
+        Self::with(|config| config.push_str(PATIENT), |_| {}).await
     }
 
     /// The usual world with its configuration text and its directory document changed.
@@ -108,6 +117,15 @@ impl World {
         whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
+    /// Nothing is wrong with the log; checked by the command, with the keys of the configuration.
+    pub fn verify_audit(&self) {
+        let mut command = Command::new(process::binary());
+        let command = command.args(["audit", "verify", "--config"]).arg(self.path("standin.toml")).arg(self.path("audit.jsonl"));
+        let output = command.output().expect("the command runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+
     /// The audit events of one attempt.
     pub fn audit_of(&self, correlation_id: &str) -> Vec<Value> {
         self.audit_lines().into_iter().filter(|line| line["correlation_id"] == correlation_id).collect()
@@ -135,16 +153,11 @@ impl Running {
     }
 }
 
-/// Lowercase hex SHA-256.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The usual configuration. Clients: `svc-router` (everything in acme), `svc-strict` (the same, strict), `svc-ledger` (receives
 /// tokens as [`API`]), `svc-bearer` (authenticates by caller JWT), `edge` (attested), `svc-crosser` (acme into globex),
 /// `svc-admin` (protected users), `svc-other` (tenant globex).
 pub fn config(jwks_uri: &str) -> String {
-    let secret = sha256_hex(SECRET.as_bytes());
+    let secret = secret_digest(SECRET);
     format!(
         r#"
 issuer = "{ISSUER}"

@@ -4,11 +4,12 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
+use standin::config::secret_digest;
 use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Request, Subject};
 use standin::{Standin, attribute};
 use standin_tests::idp::{claims_of, now};
 use standin_tests::requests::{basic, body, descriptor, envoy, host, http, request, user};
-use standin_tests::world::{ISSUER, SECRET, World, sha256_hex};
+use standin_tests::world::{ISSUER, SECRET, World};
 
 async fn refused(standin: &Standin, request: Request) -> Failure {
     standin.mint_on_behalf(request).await.map(|minted| minted.token).unwrap_err()
@@ -53,8 +54,8 @@ async fn a_stranger_learns_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_live_secrets_of_a_rotation_authenticate() {
-    let one = sha256_hex(SECRET.as_bytes());
-    let two = sha256_hex(b"the-next-secret");
+    let one = secret_digest(SECRET);
+    let two = secret_digest("the-next-secret");
     let change = |config: &mut String| *config = config.replacen(&format!("[\"{one}\"]"), &format!("[\"{one}\", \"{two}\"]"), 1);
     let world = World::with(change, |_| {}).await;
     let standin = world.standin().await;

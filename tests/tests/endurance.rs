@@ -3,18 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use standin::types::Request;
 use standin_tests::idp::claims_of;
+use standin_tests::process::Process;
 use standin_tests::requests::{basic, request, user};
 use standin_tests::world::{API, World};
 
+const MINT: &str = "/v2/session/svc/obo_mint";
 const USERS: usize = 100;
 const REQUESTS: usize = 10_000;
 /// Requests that may be in flight.
@@ -50,19 +49,6 @@ fn tally(world: &World) -> (HashMap<String, Vec<Value>>, u64) {
         }
     }
     (attempts, counted)
-}
-
-/// What is wrong with a log, if anything; checked by the command, with the keys of the configuration.
-fn verify_audit(world: &World) {
-    let mut command = Command::new(standin_binary());
-    let output = command
-        .args(["audit", "verify", "--config"])
-        .arg(world.path("standin.toml"))
-        .arg(world.path("audit.jsonl"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
 }
 
 /// Every good answer is on record exactly once and every shed one is written or counted; nothing else is on record.
@@ -140,7 +126,7 @@ async fn ten_thousand_requests_at_once_get_no_wrong_answer() {
     assert!(minted.len() >= REQUESTS / 2, "{} minted, {shed} shed", minted.len());
     standin.close().await.unwrap();
     check_tally(&world, &minted, shed);
-    verify_audit(&world);
+    world.verify_audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +135,7 @@ async fn a_flood_over_http_gets_no_wrong_answer() {
     let standin = world.standin().await;
     let server = world.serve(&standin).await;
     let client = reqwest::Client::new();
-    let url = server.url("/v2/session/svc/obo_mint");
+    let url = server.url(MINT);
     let flood: Vec<_> = (0..HTTP_REQUESTS)
         .map(|at| {
             let body = json!({ "id_type": "user", "id": format!("email.user-{}@example.com", at % USERS), "audience": API });
@@ -183,7 +169,7 @@ async fn a_flood_over_http_gets_no_wrong_answer() {
     assert!(server.stop().await);
     standin.close().await.unwrap();
     check_tally(&world, &minted, shed);
-    verify_audit(&world);
+    world.verify_audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,9 +180,9 @@ async fn whoever_has_a_token_stands_in_the_log_after_kill_9() {
     let received = Arc::new(Mutex::new(Vec::new()));
     for _ in 0..KILLS {
         let mut process = Process::start(&world);
+        let url = process.url(MINT);
         let before = received.lock().unwrap().len();
-        let clients: Vec<_> =
-            (0..8).map(|at| tokio::spawn(keep_asking(process.url.clone(), at, Arc::clone(&received)))).collect();
+        let clients: Vec<_> = (0..8).map(|at| tokio::spawn(keep_asking(url.clone(), at, Arc::clone(&received)))).collect();
         let enough = async {
             while received.lock().unwrap().len() < before + BEFORE_KILL {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -204,8 +190,7 @@ async fn whoever_has_a_token_stands_in_the_log_after_kill_9() {
         };
         tokio::time::timeout(Duration::from_secs(120), enough).await.expect("tokens come");
         // SIGKILL, while eight clients wait for tokens.
-        process.child.kill().unwrap();
-        process.child.wait().unwrap();
+        process.kill();
         for client in clients {
             client.await.unwrap();
         }
@@ -213,9 +198,9 @@ async fn whoever_has_a_token_stands_in_the_log_after_kill_9() {
     // It starts again, mints again, and the chain holds.
     let process = Process::start(&world);
     let before = received.lock().unwrap().len();
-    assert!(ask(&reqwest::Client::new(), &process.url, 0, &received).await);
-    process.stop();
-    verify_audit(&world);
+    assert!(ask(&reqwest::Client::new(), &process.url(MINT), 0, &received).await);
+    assert!(process.stop().success());
+    world.verify_audit();
     let received = received.lock().unwrap();
     assert_eq!(received.len(), before + 1);
     let lines = world.audit_lines();
@@ -243,54 +228,4 @@ async fn ask(client: &reqwest::Client, url: &str, at: usize, received: &Mutex<Ve
     assert_eq!(claims["sub"], format!("user:acme:u-{at}"));
     received.lock().unwrap().push(claims["jti"].as_str().unwrap().to_owned());
     true
-}
-
-/// A `standin serve` of its own.
-struct Process {
-    child: Child,
-    url: String,
-}
-
-impl Process {
-    fn start(world: &World) -> Self {
-        let mut command = Command::new(standin_binary());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(world.path("standin.toml"));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let address = words.windows(2).find(|pair| pair[0].contains("serving")).map(|pair| pair[1].to_owned());
-            said.push(line);
-            address
-        });
-        // Whatever else it says is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let address = url.unwrap_or_else(|| panic!("it did not start: {said:?}"));
-        Self { child, url: format!("http://{address}/v2/session/svc/obo_mint") }
-    }
-
-    /// SIGTERM: it finishes what is in flight and closes the log.
-    fn stop(mut self) {
-        let terminated = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(terminated.success());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Already gone, mostly.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The command beside this test's own program, `<target>/<profile>/standin`; `make test` builds it before it runs any test.
-fn standin_binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().find(|folder| folder.join("deps").is_dir()).unwrap();
-    let binary = profile.join("standin");
-    assert!(binary.is_file(), "there is no {}: cargo build --workspace --all-targets makes it", binary.display());
-    binary
 }

@@ -226,7 +226,7 @@ async fn hop_codes(world: &World) -> Vec<String> {
     vec![
         asked(world.builder(), stolen).await,
         asked(world.builder().store(store), hop()).await,
-        asked(world.builder().store(Arc::new(NoStore)), hop()).await,
+        asked(world.builder().store(Arc::new(NoStore::default())), hop()).await,
     ]
 }
 

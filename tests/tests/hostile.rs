@@ -1,56 +1,18 @@
-//! A component that misbehaves gets no signature it should not have, and cannot hide that it tried.
+//! A component that misbehaves gets no approval and no signature it should not have.
 //!
 //! Every row is played by `tests/guests/hostile` inside the real host: what it shows the host, asks and wants signed stands in the
 //! row; everything else is as an honest component would have it.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
-
 use rstest::rstest;
 use serde_json::{Value, json};
-use standin::Standin;
-use standin::types::{Attribute, Credential, Failure, Request};
-use standin_tests::HOSTILE;
+use standin::types::Credential;
+use standin_tests::hostile::{hostile, order, refused, verifies};
 use standin_tests::idp::{Idp, now};
-use standin_tests::peer;
-use standin_tests::requests::{basic, http, request, user};
 use standin_tests::world::World;
-
-/// A request that orders `trick`, with these further orders.
-fn order(trick: &str, orders: &Value) -> Request {
-    let orders = orders.as_object().into_iter().flatten();
-    Request {
-        correlation_id: format!("c-{}", standin_tests::requests::unique()),
-        step: Some(trick.to_owned()),
-        attributes: orders.map(|(name, value)| Attribute { name: name.clone(), value: value.to_string() }).collect(),
-        ..request("svc-router", user("alice@example.com"))
-    }
-}
-
-async fn hostile(world: &World) -> Standin {
-    world.builder().component_bytes(HOSTILE.to_vec()).build().await.unwrap()
-}
-
-/// A world whose limits on time are wide, so that a busy machine is not taken for a hostile component.
-async fn patient() -> World {
-    World::with(|config| config.push_str("\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n"), |_| {}).await
-}
-
-/// What was refused, and the one event that says so.
-async fn refused(world: &World, standin: &Standin, request: Request) -> (Failure, Value) {
-    let id = request.correlation_id.clone();
-    let failure = standin.mint_on_behalf(request).await.map(|minted| minted.token).unwrap_err();
-    let events = world.audit_of(&id);
-    assert_eq!(events.len(), 1, "{id}: {failure:?}: {events:?}");
-    (failure, events[0].clone())
-}
-
-fn verifies(standin: &Standin, token: &str) -> bool {
-    peer::verify(token, &peer::jwks(standin), Default::default()).is_ok()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_honest_way_works_so_every_row_fails_for_its_own_reason() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let order = order("mint", &json!({ "event": "{\"outcome\":\"permit\",\"note\":\"mine\"}" }));
     let id = order.correlation_id.clone();
@@ -66,7 +28,7 @@ async fn the_honest_way_works_so_every_row_fails_for_its_own_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_signature_for_claims_that_were_not_approved() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let act = |act: Value| json!({ "claims": { "act": act } });
     let claims = |claims: Value| json!({ "claims": claims });
@@ -160,7 +122,7 @@ async fn no_signature_for_claims_that_were_not_approved() {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn no_approval_for_what_was_not_proven() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let question = |question: Value| json!({ "question": question });
     let seen = |evidence: Value, question: Value| json!({ "evidence": evidence, "question": question });
@@ -366,7 +328,7 @@ async fn no_approval_for_what_was_not_proven() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_nobody_may_vouch_for_is_not_attested() {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let mut order = order("mint", &json!({ "evidence": [["user", "alice@example.com"]] }));
     order.caller = Credential::Attested("svc-router".into());
@@ -380,7 +342,7 @@ async fn a_client_nobody_may_vouch_for_is_not_attested() {
 #[case::used_twice("approval-twice", 1)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_the_hosts_and_good_for_one_signature(#[case] trick: &str, #[case] signed: usize) {
-    let world = patient().await;
+    let world = World::patient().await;
     let standin = hostile(&world).await;
     let request = order(trick, &json!({}));
     let id = request.correlation_id.clone();
@@ -413,133 +375,4 @@ async fn an_approval_does_not_outlive_its_request(#[case] isolation: &str, #[cas
     }
     assert!(codes.iter().any(|seen| seen == code), "{codes:?}");
     assert!(codes.iter().all(|seen| seen == code || seen == "hostile.nothing_kept"), "{codes:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn runaways_are_stopped_recorded_and_harm_nobody_else() {
-    let limits = "\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"500ms\"\n";
-    let world = World::with(|config| config.push_str(limits), |_| {}).await;
-    let standin = hostile(&world).await;
-    let rows = [
-        ("loop", "runtime.timed_out", 503, Some(1)),
-        ("trap", "runtime.trapped", 500, None),
-        ("eat-memory", "runtime.trapped", 500, None),
-        ("overflow-stack", "runtime.trapped", 500, None),
-        ("too-much-at-once", "runtime.trapped", 500, None),
-    ];
-    for (trick, code, status, retry) in rows {
-        let honest: Vec<_> = (0..8)
-            .map(|_| {
-                let standin = standin.clone();
-                tokio::spawn(async move { standin.mint_on_behalf(order("mint", &json!({}))).await })
-            })
-            .collect();
-        let (failure, event) = refused(&world, &standin, order(trick, &json!({}))).await;
-        assert_eq!((failure.code.as_str(), failure.status, failure.retry_after), (code, status, retry), "{trick}");
-        assert_eq!((&event["outcome"], &event["code"]), (&json!("fail"), &json!(code)), "{trick}");
-        for minted in honest {
-            let minted = minted.await.unwrap().unwrap_or_else(|failure| panic!("{trick} harmed another: {failure:?}"));
-            assert!(verifies(&standin, &minted.token));
-        }
-    }
-}
-
-#[rstest]
-#[case("flood-directory", 64)]
-#[case("flood-policy", 8)]
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_questions_are_not_answered(#[case] trick: &str, #[case] most: usize) {
-    let world = patient().await;
-    let standin = hostile(&world).await;
-    let (failure, event) = refused(&world, &standin, order(trick, &json!({}))).await;
-    assert_eq!((failure.code.as_str(), failure.message), ("hostile.flooded", most.to_string()));
-    assert_eq!(event["code"], "hostile.flooded");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_audit_log_cannot_be_flooded_or_written_by_the_component() {
-    let world = patient().await;
-    let standin = hostile(&world).await;
-    let flood = order("flood-audit", &json!({}));
-    let id = flood.correlation_id.clone();
-    let failure = standin.mint_on_behalf(flood).await.unwrap_err();
-    assert_eq!(failure.message, "8");
-    assert_eq!(world.audit_of(&id).len(), 8);
-
-    let forged = [
-        "{\"outcome\":\"permit\",\"code\":\"mint.done\"}",
-        "{\"outcome\":\"deny\",\"code\":\"a\"}\n{\"seq\":1,\"outcome\":\"permit\"}",
-        "{\"outcome\":\"deny\",\"code\":\"a b\"}",
-        "{\"outcome\":\"deny\"}",
-        "{\"code\":\"policy.denied\"}",
-        "[]",
-        "",
-    ];
-    for event in forged {
-        let (failure, recorded) = refused(&world, &standin, order("event", &json!({ "event": event }))).await;
-        assert!(failure.message.contains("Err("), "{event:?} was taken: {failure:?}");
-        // The host records the attempt in its own words.
-        assert_eq!((&recorded["outcome"], &recorded["code"]), (&json!("fail"), &json!("hostile.audit")), "{event:?}");
-    }
-    let (failure, _) = refused(&world, &standin, order("long-event", &json!({}))).await;
-    assert!(failure.message.contains("Err("), "{failure:?}");
-
-    // What it may say stands under `detail`, beside what the host knows, and takes nothing's place.
-    let event =
-        "{\"outcome\":\"deny\",\"code\":\"policy.denied\",\"seq\":0,\"requester\":\"svc-admin\",\"event\":\"checkpoint\"}";
-    let said = order("event", &json!({ "event": event }));
-    let id = said.correlation_id.clone();
-    standin.mint_on_behalf(said).await.unwrap_err();
-    let recorded = world.audit_of(&id);
-    assert_eq!(recorded.len(), 1);
-    assert_eq!((&recorded[0]["event"], &recorded[0]["requester"]), (&json!("attempt"), &Value::Null));
-    assert_eq!(recorded[0]["detail"]["requester"], "svc-admin");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
-    let world = patient().await;
-    let standin = hostile(&world).await;
-    let (failure, event) = refused(&world, &standin, order("made-up-token", &json!({}))).await;
-    assert_eq!((failure.code.as_str(), &event["code"]), ("runtime.trapped", &json!("runtime.trapped")));
-
-    let (failure, event) = refused(&world, &standin, order("fail-silently", &json!({}))).await;
-    assert_eq!((failure.code.as_str(), &event["code"]), ("hostile.silent", &json!("hostile.silent")));
-
-    let (failure, event) = refused(&world, &standin, order("fail-with-a-bad-code", &json!({}))).await;
-    assert_eq!((failure.code.as_str(), &event["code"]), ("runtime.trapped", &json!("runtime.trapped")));
-
-    // One that is at least on record is still worth nothing.
-    let minted = standin.mint_on_behalf(order("made-up-token-with-event", &json!({}))).await.unwrap();
-    assert!(!verifies(&standin, &minted.token));
-
-    // The same through the three steps,
-    let step_by_step = order("made-up-token", &json!({}));
-    let id = step_by_step.correlation_id.clone();
-    let target = standin.resolve_target(step_by_step).await.unwrap();
-    let Ok(standin::Decision::Permit(permit)) = target.evaluate_policy().await else { panic!("the component permits") };
-    assert_eq!(permit.mint().await.unwrap_err().code, "runtime.trapped");
-    assert_eq!(world.audit_of(&id).len(), 1);
-
-    // and over HTTP.
-    let mut request = http("POST", "/oauth2/token", &[("authorization", &basic("svc-router"))], b"");
-    request.correlation_id = "over-http".into();
-    let answer = standin.handle(request).await;
-    assert_eq!(answer.status, 500);
-    assert!(!String::from_utf8_lossy(&answer.body).contains("access_token"));
-    assert_eq!(world.audit_of("over-http").len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_recorded_is_not_signed() {
-    let world = patient().await;
-    let standin = world
-        .builder()
-        .component_bytes(HOSTILE.to_vec())
-        .audit(std::sync::Arc::new(standin_tests::ports::NoAudit))
-        .build()
-        .await
-        .unwrap();
-    let failure = standin.mint_on_behalf(order("mint", &json!({}))).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("hostile.unsigned", "KeyError::AuditFailed"));
 }

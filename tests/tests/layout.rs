@@ -51,7 +51,7 @@ const GUEST: Layout = Layout {
 const HOST: Layout = Layout {
     source: "../host/src",
     layers: &[
-        &["bindings", "clock", "sqlite", "evidence", "config"],
+        &["bindings", "bounded", "clock", "hex", "json", "sqlite", "evidence", "config"],
         &["approval", "record"],
         &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
         &["engine", "image", "policy"],

@@ -11,7 +11,7 @@ use crate::chain::Actor;
 use crate::error::{MintError, Problem, SubjectError};
 use crate::policy::{Grant, Permit};
 use crate::ports::{Attribute, KeyError, Minted, Ports, Purpose, System};
-use crate::target::{Ceiling, HostClaim, Target};
+use crate::target::{HostClaim, Target};
 
 /// The claims of an access token (RFC 9068 §2.2, RFC 8693 §4), in the order they are written.
 #[derive(Debug, Serialize)]
@@ -55,10 +55,10 @@ fn one_or_many<S: Serializer>(aud: &&[String], serializer: S) -> Result<S::Ok, S
 /// Builds the claims, has the host check, record and sign them.
 pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Attempt) -> Result<Minted, Problem> {
     let now = ports.now();
-    let (target, ceiling, grant, approval) = permit.redeem(now)?;
+    let (target, grant, approval) = permit.redeem(now)?;
     let claims = write(&claims(ports, attempt.settings(), now, &target, &grant)?)?;
     attempt.stage("mint", ports);
-    let event = attempt.permitted(&grant, &ceiling);
+    let event = attempt.permitted(target.ceiling());
     let token = ports.sign(approval, Purpose::AccessToken, &claims, &event).map_err(not_signed)?;
     Ok(Minted {
         token,
@@ -66,7 +66,7 @@ pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &m
         token_type: "Bearer".into(),
         expires_in: grant.ttl,
         correlation_id: attempt.correlation_id().to_owned(),
-        attributes: attributes(&target, &ceiling),
+        attributes: attributes(&target),
         scope: grant.scope,
     })
 }
@@ -113,8 +113,8 @@ fn write(claims: &AccessTokenClaims<'_>) -> Result<String, Problem> {
 }
 
 /// What an answer says beside RFC 8693 §2.2.1.
-fn attributes(target: &Target, ceiling: &Ceiling) -> Vec<Attribute> {
-    let resolved = target.resolved();
+fn attributes(target: &Target) -> Vec<Attribute> {
+    let (resolved, ceiling) = (target.resolved(), target.ceiling());
     let mut attributes = vec![
         attribute("sub", &json!(resolved.id)),
         attribute("tenant", &json!(resolved.tenant)),

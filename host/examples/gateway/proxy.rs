@@ -1,4 +1,5 @@
-//! The proxy of the gateway example. The inbound token ends here: it is exchanged or the request is refused; it is never forwarded.
+//! The proxy of the gateway example. The inbound token ends here: it is exchanged or the request is refused; it is never forwarded,
+//! also where the request carries it a second time.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -135,8 +136,8 @@ impl Gateway {
         let Some(inbound) = bearer(request.headers()) else {
             return refusal(StatusCode::UNAUTHORIZED, "token_required", "");
         };
-        match self.exchange(route, inbound).await {
-            Ok(minted) => self.forward(route, request, &minted).await.unwrap_or_else(|error| {
+        match self.exchange(route, inbound.clone()).await {
+            Ok(minted) => self.forward(route, request, &inbound, &minted).await.unwrap_or_else(|error| {
                 eprintln!("upstream {}: {error:#}", route.upstream);
                 refusal(StatusCode::BAD_GATEWAY, "upstream_failed", "")
             }),
@@ -165,12 +166,22 @@ impl Gateway {
         Ok(self.standin.mint_on_behalf(request).await?.token)
     }
 
-    async fn forward(&self, route: &Route, request: Request<Incoming>, minted: &str) -> anyhow::Result<Response<Full<Bytes>>> {
+    async fn forward(
+        &self,
+        route: &Route,
+        request: Request<Incoming>,
+        inbound: &str,
+        minted: &str,
+    ) -> anyhow::Result<Response<Full<Bytes>>> {
         let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
         let mut headers = head.headers;
         strip(&mut headers);
+        let within = |bytes: &[u8]| bytes.windows(inbound.len()).any(|window| window == inbound.as_bytes());
+        if within(path.as_bytes()) || within(&body) || headers.values().any(|value| within(value.as_bytes())) {
+            return Ok(refusal(StatusCode::BAD_REQUEST, "token_elsewhere", ""));
+        }
         headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {minted}"))?);
         let sent = self.http.request(head.method, format!("{}{path}", route.upstream)).headers(headers).body(body).send().await?;
         let mut response = Response::builder().status(sent.status());
@@ -196,7 +207,8 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::strict::{self, NotStrict};
-
 /// A claim is not what its specification says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -19,31 +17,27 @@ pub(super) enum TimeFault {
     NotYet,
 }
 
-/// A parsed claims set.
-#[derive(Debug)]
-pub(super) struct Claims(Map<String, Value>);
+/// A claims set being read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claims<'a>(pub(super) &'a Map<String, Value>);
 
-impl Claims {
-    pub(super) fn parse(text: &str) -> Result<Self, NotStrict> {
-        strict::object(text).map(Self)
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+impl<'a> Claims<'a> {
+    pub(super) fn get(self, name: &str) -> Option<&'a Value> {
         self.0.get(name)
     }
 
     /// A string, if it is there.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Malformed> {
+    pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Malformed> {
         self.get(name).map(|value| value.as_str().ok_or(Malformed)).transpose()
     }
 
     /// A list of strings, if it is there.
-    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Malformed> {
+    pub(super) fn texts(self, name: &str) -> Result<Option<Vec<&'a str>>, Malformed> {
         self.get(name).map(strings).transpose()
     }
 
     /// `aud`: a string or a list of them (RFC 7519 §4.1.3).
-    pub(super) fn audience(&self) -> Result<Vec<&str>, Malformed> {
+    pub(super) fn audience(self) -> Result<Vec<&'a str>, Malformed> {
         match self.get("aud") {
             Some(Value::String(one)) => Ok(vec![one]),
             Some(list) => strings(list),
@@ -52,7 +46,7 @@ impl Claims {
     }
 
     /// `scope` (RFC 8693 §4.2), else `scp` as some issuers write it.
-    pub(super) fn scope(&self) -> Result<Option<Vec<String>>, Malformed> {
+    pub(super) fn scope(self) -> Result<Option<Vec<String>>, Malformed> {
         let texts = match self.get("scope").or_else(|| self.get("scp")) {
             None => return Ok(None),
             Some(Value::String(text)) => vec![text.as_str()],
@@ -63,7 +57,7 @@ impl Claims {
     }
 
     /// Seconds the token still lives, if it is live at all within the leeway.
-    pub(super) fn remaining(&self, now: u64, leeway: u64) -> Result<u64, TimeFault> {
+    pub(super) fn remaining(self, now: u64, leeway: u64) -> Result<u64, TimeFault> {
         let time = |name| self.get(name).map(seconds).transpose().map_err(|Malformed| TimeFault::Malformed);
         let exp = time("exp")?.ok_or(TimeFault::Malformed)?;
         if exp.saturating_add(leeway) <= now {

@@ -225,7 +225,7 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("external", id::external("corp", "alice"));
-        world.evidence.saw_token(TokenRole::Subject, IDP, &claims.to_string());
+        world.evidence.saw_token(TokenRole::Subject, IDP, claims.as_object().unwrap().clone());
         world
     }
 
@@ -236,7 +236,7 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("user", id::user("acme", &user.id));
-        world.evidence.saw_token(TokenRole::Subject, SSO, &claims.to_string());
+        world.evidence.saw_token(TokenRole::Subject, SSO, claims.as_object().unwrap().clone());
         world.evidence.saw_user(UserKey::External(("sso".into(), "alice@example.com".into())), Some(&user));
         world
     }
@@ -250,7 +250,7 @@ impl World {
         change(&mut claims);
         let mut world = Self::new("user", "user:acme:u-1".into());
         world.input.ttl = 100;
-        world.evidence.saw_token(TokenRole::Own, OURS, &claims.to_string());
+        world.evidence.saw_token(TokenRole::Own, OURS, claims.as_object().unwrap().clone());
         world
     }
 

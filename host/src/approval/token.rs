@@ -41,12 +41,12 @@ pub(super) fn prove(question: &Question<'_>) -> Option<Result<Subject, Unproven>
 
 /// A token we minted: a subject token only for the service it was addressed to.
 fn own(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject, Unproven>> {
-    let claims = Claims::parse(&token.claims).ok()?;
+    let claims = Claims(&token.claims);
     let sub = claims.text("sub").ok()??;
-    (sub == question.subject.id).then(|| examine_own(question, token, &claims, sub))
+    (sub == question.subject.id).then(|| examine_own(question, token, claims, sub))
 }
 
-fn examine_own(question: &Question<'_>, token: &SeenToken, claims: &Claims, sub: &str) -> Result<Subject, Unproven> {
+fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, sub: &str) -> Result<Subject, Unproven> {
     subject::allow(question.client, SubjectKind::Token)?;
     let settings = question.registry.settings();
     if token.issuer != settings.issuer || claims.text("iss")? != Some(settings.issuer.as_str()) {
@@ -95,7 +95,7 @@ fn own_kind(sub: &str, obo_type: &str) -> Kind {
     }
 }
 
-fn lineage(claims: &Claims) -> Result<Vec<String>, Unproven> {
+fn lineage(claims: Claims<'_>) -> Result<Vec<String>, Unproven> {
     let ancestors = claims.texts("lineage")?.unwrap_or_default();
     Ok(ancestors.into_iter().map(str::to_owned).collect())
 }
@@ -103,7 +103,7 @@ fn lineage(claims: &Claims) -> Result<Vec<String>, Unproven> {
 /// A token of a trusted issuer.
 fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject, Unproven>> {
     let issuer = question.registry.find_issuer(&token.issuer)?;
-    let claims = Claims::parse(&token.claims).ok()?;
+    let claims = Claims(&token.claims);
     let mut user = None;
     let named = match &issuer.mapping {
         SubjectMapping::Namespaced => id::external(&issuer.name, claims.text("sub").ok()??),
@@ -116,10 +116,15 @@ fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject,
             id::user(question.tenant, &found.id)
         }
     };
-    (named == question.subject.id).then(|| examine_foreign(question, &issuer, &claims, user))
+    (named == question.subject.id).then(|| examine_foreign(question, &issuer, claims, user))
 }
 
-fn examine_foreign(question: &Question<'_>, issuer: &Issuer, claims: &Claims, user: Option<&User>) -> Result<Subject, Unproven> {
+fn examine_foreign(
+    question: &Question<'_>,
+    issuer: &Issuer,
+    claims: Claims<'_>,
+    user: Option<&User>,
+) -> Result<Subject, Unproven> {
     subject::allow(question.client, SubjectKind::Token)?;
     let is_subject_issuer = match issuer.role {
         IssuerRole::Subject => true,
@@ -152,7 +157,7 @@ fn examine_foreign(question: &Question<'_>, issuer: &Issuer, claims: &Claims, us
 }
 
 /// The tenant a foreign token speaks for: one that its issuer is registered for.
-fn tenant<'a>(issuer: &'a Issuer, claims: &Claims) -> Result<&'a str, Unproven> {
+fn tenant<'a>(issuer: &'a Issuer, claims: Claims<'_>) -> Result<&'a str, Unproven> {
     match (&issuer.tenant_claim, issuer.tenants.as_slice()) {
         (Some(claim), tenants) => {
             let said = claims.text(claim)?.ok_or(Unproven::TokenTenant)?;
@@ -164,7 +169,7 @@ fn tenant<'a>(issuer: &'a Issuer, claims: &Claims) -> Result<&'a str, Unproven> 
 }
 
 /// What holds for every subject token: time, `may_act`, the chain, the scope it carries (else `scopes`, else none).
-fn inherit(question: &Question<'_>, claims: &Claims, scopes: Option<Vec<String>>) -> Result<Subject, Unproven> {
+fn inherit(question: &Question<'_>, claims: Claims<'_>, scopes: Option<Vec<String>>) -> Result<Subject, Unproven> {
     let settings = question.registry.settings();
     let remaining = claims.remaining(question.now, u64::from(settings.leeway)).map_err(|why| match why {
         TimeFault::Malformed => Unproven::TokenMalformed,
@@ -193,7 +198,7 @@ fn inherit(question: &Question<'_>, claims: &Claims, scopes: Option<Vec<String>>
 }
 
 /// `may_act` names who may act (RFC 8693 §4.4).
-fn may_act(question: &Question<'_>, claims: &Claims) -> Result<(), Unproven> {
+fn may_act(question: &Question<'_>, claims: Claims<'_>) -> Result<(), Unproven> {
     let Some(allowed) = claims.get("may_act") else { return Ok(()) };
     let sub = allowed.get("sub").and_then(Value::as_str).ok_or(Unproven::MayAct)?;
     let is_ours = match allowed.get("iss") {
@@ -205,7 +210,7 @@ fn may_act(question: &Question<'_>, claims: &Claims) -> Result<(), Unproven> {
 }
 
 /// What a policy is told of the token, beside what the directory knows.
-fn told(issuer: &str, claims: &Claims, known: &[Attribute]) -> Vec<Attribute> {
+fn told(issuer: &str, claims: Claims<'_>, known: &[Attribute]) -> Vec<Attribute> {
     let mut facts = vec![Attribute { name: "issuer".to_owned(), value: Value::from(issuer).to_string() }];
     for attribute in known {
         subject::add(&mut facts, &attribute.name, || attribute.value.clone());

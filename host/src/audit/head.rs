@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
-use super::line::{self, Mark};
+use super::line::Mark;
+use crate::hex;
 
 const MAGIC: &str = "standin-audit-head/1";
 const SLOT: usize = 512;
@@ -90,7 +91,7 @@ fn read_file(file: impl Read, seal: Option<&SealKey>) -> io::Result<Found> {
 fn parse(slot: &[u8], key: Option<&hmac::Key>) -> Option<Head> {
     let text = std::str::from_utf8(slot).ok()?;
     let (said, seal) = text.trim_end().rsplit_once(' ')?;
-    let seal = line::unhex(seal)?;
+    let seal = hex::decode(seal)?;
     if let Some(key) = key {
         hmac::verify(key, said.as_bytes(), &seal).ok()?;
     }
@@ -101,7 +102,7 @@ fn parse(slot: &[u8], key: Option<&hmac::Key>) -> Option<Head> {
         "closed" => true,
         _ => return None,
     };
-    let at = Mark { seq: seq.parse().ok()?, hash: line::unhex(hash)?, len: len.parse().ok()? };
+    let at = Mark { seq: seq.parse().ok()?, hash: hex::decode(hash)?, len: len.parse().ok()? };
     (*magic == MAGIC).then_some(Head { at, closed, generation: generation.parse().ok()? })
 }
 
@@ -130,8 +131,8 @@ impl HeadFile {
     pub(super) fn store(&mut self, at: Mark, closed: bool) -> io::Result<()> {
         let generation = self.generation.saturating_add(1);
         let state = if closed { "closed" } else { "open" };
-        let said = format!("{MAGIC} {state} {generation:020} {:020} {} {:020}", at.seq, line::hex(&at.hash), at.len);
-        let seal = line::hex(hmac::sign(&self.key, said.as_bytes()).as_ref());
+        let said = format!("{MAGIC} {state} {generation:020} {:020} {} {:020}", at.seq, hex::encode(&at.hash), at.len);
+        let seal = hex::encode(hmac::sign(&self.key, said.as_bytes()).as_ref());
         let slot = format!("{:<width$}\n", format!("{said} {seal}"), width = SLOT - 1);
         let offset = if generation.is_multiple_of(2) { SLOT as u64 } else { 0 };
         self.file.write_all_at(slot.as_bytes(), offset)?;
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     fn mark(seq: u64) -> Mark {
-        Mark { seq, hash: line::hash(&seq.to_le_bytes()), len: seq * 100 }
+        Mark { seq, hash: crate::audit::line::hash(&seq.to_le_bytes()), len: seq * 100 }
     }
 
     #[test]

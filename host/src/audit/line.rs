@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 use serde::Deserialize;
 
 use super::AuditError;
+use crate::hex;
 
 /// SHA-256 of a line's bytes, without its newline.
 pub(super) type Hash = [u8; 32];
@@ -72,7 +73,7 @@ pub(super) fn push(out: &mut Vec<u8>, before: Mark, time: Duration, body: &Body)
     out.extend_from_slice(b",\"time\":\"");
     push_time(out, time);
     out.extend_from_slice(b"\",\"prev\":\"");
-    push_hex(out, &before.hash);
+    hex::push(out, &before.hash);
     out.push(b'"');
     let members = body.members();
     if !members.is_empty() {
@@ -93,40 +94,6 @@ pub(super) fn hash(line: &[u8]) -> Hash {
         *to = *from;
     }
     hash
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(bytes.len() * 2);
-    push_hex(&mut out, bytes);
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// Reads 64 lower-case hexadecimal digits.
-pub(super) fn unhex(text: &str) -> Option<Hash> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut hash = GENESIS;
-    for (to, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *to = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(hash)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
-}
-
-fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 fn push_number(out: &mut Vec<u8>, value: u64) {
@@ -204,7 +171,7 @@ impl Line {
         }
         let members: Members<'_> = serde_json::from_slice(bytes).ok()?;
         let event = members.event.and_then(|event| event.as_str().map(str::to_owned));
-        Some(Self { seq: members.seq, time: members.time.into_owned(), prev: unhex(&members.prev)?, event })
+        Some(Self { seq: members.seq, time: members.time.into_owned(), prev: hex::decode(&members.prev)?, event })
     }
 }
 

@@ -21,6 +21,7 @@ use super::line::{self, Body, Mark};
 use super::open::{self, OpenError, Opened};
 use super::{Audit, AuditError};
 use crate::clock::Clock;
+use crate::hex;
 use crate::keys::Keys;
 use crate::record::Event;
 
@@ -314,7 +315,7 @@ impl Inner {
     }
 
     async fn sign_checkpoint(&self, at: Mark) -> Result<(), AuditError> {
-        let (now, hash) = (self.clock.now(), line::hex(&at.hash));
+        let (now, hash) = (self.clock.now(), hex::encode(&at.hash));
         let claims = json!({ "seq": at.seq, "hash": hash, "time": line::time(now) }).to_string();
         let keys = Arc::clone(&*self.keys.read().unwrap_or_else(PoisonError::into_inner));
         let jws = timeout(SIGN_LIMIT, keys.sign(CHECKPOINT_TYP, &claims)).await.map_err(|_| AuditError::TimedOut)??;

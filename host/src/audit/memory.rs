@@ -14,7 +14,6 @@ use crate::record::Event;
 pub struct MemoryAudit {
     capacity: usize,
     kept: Mutex<Kept>,
-    unavailable: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -28,7 +27,7 @@ impl MemoryAudit {
     /// A log that keeps the newest `capacity` events.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, kept: Mutex::default(), unavailable: AtomicBool::new(false), closed: AtomicBool::new(false) }
+        Self { capacity, kept: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     /// The events, oldest first.
@@ -41,11 +40,6 @@ impl MemoryAudit {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).dropped
-    }
-
-    /// Lets every append fail from now on, as on a full disk, or succeed again.
-    pub fn set_available(&self, available: bool) {
-        self.unavailable.store(!available, Ordering::Relaxed);
     }
 }
 
@@ -65,13 +59,7 @@ impl Audit for MemoryAudit {
     }
 
     async fn ready(&self) -> Result<(), AuditError> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(AuditError::Closed);
-        }
-        if self.unavailable.load(Ordering::Relaxed) {
-            return Err(AuditError::Write(std::io::ErrorKind::StorageFull.into()));
-        }
-        Ok(())
+        if self.closed.load(Ordering::Relaxed) { Err(AuditError::Closed) } else { Ok(()) }
     }
 
     async fn close(&self) -> Result<(), AuditError> {
@@ -99,13 +87,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn can_be_unavailable_and_closed() {
+    async fn can_be_closed() {
         let log = MemoryAudit::new(0);
         log.append(event(0)).await.unwrap();
         assert!(log.events().is_empty());
-        log.set_available(false);
-        assert!(matches!(log.append(event(1)).await, Err(AuditError::Write(_))));
-        log.set_available(true);
         log.close().await.unwrap();
         assert!(matches!(log.append(event(1)).await, Err(AuditError::Closed)));
     }

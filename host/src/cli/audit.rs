@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use standin::audit::verify::{Report, VerifyOptions, verify};
 use standin::audit::{CHECKPOINT_TYP, SealKey, accept_damage};
+use standin::bounded;
 use standin::clock::SystemClock;
 use standin::config::Config;
 use standin::keys::files::{self, FileKeys};
@@ -117,9 +118,6 @@ fn accept(args: &AcceptDamage) -> anyhow::Result<()> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    file.take(MAX_FILE).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(bytes)
+    let read = std::fs::File::open(path).and_then(|file| bounded::read(file, MAX_FILE));
+    read.with_context(|| format!("cannot read {}", path.display()))
 }

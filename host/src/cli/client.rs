@@ -6,12 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
+use serde_json::json;
 use standin::clock::{Entropy as _, SystemEntropy};
-use standin::config::Config;
+use standin::config::{Config, secret_digest};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use zeroize::Zeroizing;
 
@@ -20,7 +20,7 @@ use super::{ConfigArg, print_json, term};
 /// Registrations in standin.toml. A running server takes a change up on SIGHUP.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Register a client; its secret is shown once.
+    /// Register a client; its secret is shown once. With --attested it has none: the embedding program vouches for it.
     Add(Add),
     /// Give a client a new secret; the one before stays live until the next rotation.
     Rotate(Rotate),
@@ -45,6 +45,9 @@ pub(crate) struct Add {
     /// Scopes it may ask for; repeatable.
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<String>,
+    /// No secret: the program that embeds Standin, such as a gateway, vouches for it (`attested = true`).
+    #[arg(long)]
+    attested: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -74,32 +77,39 @@ pub(crate) fn new_secret() -> anyhow::Result<Secret> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     SystemEntropy.fill(&mut *bytes)?;
     let shown = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
-    let digest = digest(&SHA256, shown.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = secret_digest(&shown);
     Ok(Secret { shown, digest })
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let secret = new_secret()?;
-    let (id, json) = match command {
+    let (id, secret, as_json) = match command {
         Command::Add(args) => {
-            edit(args.config.path(), |document| add(document, &args, &secret.digest))?;
-            (args.id, args.json)
+            let secret = if args.attested { None } else { Some(new_secret()?) };
+            edit(args.config.path(), |document| add(document, &args, secret.as_ref()))?;
+            (args.id, secret, args.json)
         }
         Command::Rotate(args) => {
+            let secret = new_secret()?;
             edit(args.config.path(), |document| rotate(document, &args.id, &secret.digest))?;
-            (args.id, args.json)
+            (args.id, Some(secret), args.json)
         }
     };
-    if json {
-        return print_json(&serde_json::json!({ "client_id": id, "client_secret": secret.shown.as_str() }));
+    if as_json {
+        return print_json(&match &secret {
+            Some(secret) => json!({ "client_id": id, "client_secret": secret.shown.as_str() }),
+            None => json!({ "client_id": id }),
+        });
     }
     let stream = term::Stream::Out;
     println!("client  {id}");
-    println!("secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once)"));
+    match &secret {
+        Some(secret) => println!("secret  {}   {}", secret.shown.as_str(), stream.dim("(shown once)")),
+        None => println!("secret  none   {}", stream.dim("(attested: the embedding program vouches for it)")),
+    }
     Ok(())
 }
 
-fn add(document: &mut DocumentMut, args: &Add, digest: &str) -> anyhow::Result<()> {
+fn add(document: &mut DocumentMut, args: &Add, secret: Option<&Secret>) -> anyhow::Result<()> {
     let clients = document.entry("client").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let clients = clients.as_array_of_tables_mut().context("`client` is not a list of tables")?;
     if clients.iter().any(|client| client.get("id").and_then(Item::as_str) == Some(&args.id)) {
@@ -108,7 +118,10 @@ fn add(document: &mut DocumentMut, args: &Add, digest: &str) -> anyhow::Result<(
     let list = |texts: &[String]| value(texts.iter().collect::<Array>());
     let mut client = Table::new();
     client.insert("id", value(args.id.as_str()));
-    client.insert("secret_sha256", value([digest].into_iter().collect::<Array>()));
+    match secret {
+        Some(secret) => client.insert("secret_sha256", value([secret.digest.as_str()].into_iter().collect::<Array>())),
+        None => client.insert("attested", value(true)),
+    };
     client.insert("tenants", list(&args.tenant));
     client.insert("subjects", list(&args.subject));
     client.insert("audiences", list(&args.audience));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::request::RequestArgs;
+use super::request::{RequestArgs, told};
 use super::{Refused, print_json, term};
 
 /// Does everything but sign, and shows every check, ceiling and reason. The attempt is recorded as a dry run.
@@ -25,7 +25,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Ok(page) => serde_json::from_str(&page)?,
         Err(failure) => serde_json::json!({
             "outcome": if failure.status >= 500 { "fail" } else { "deny" }, "correlation_id": failure.correlation_id,
-            "failure": { "code": failure.code, "error": failure.oauth_error, "status": failure.status, "message": failure.message },
+            "failure": told(&failure),
         }),
     };
     if args.json {

@@ -1,10 +1,7 @@
 //! `standin keys`
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use standin::clock::{SystemClock, SystemEntropy};
-use standin::config::Config;
 use standin::keys::files::{self, KeyInfo};
 
 use super::{ConfigArg, print_json, term};
@@ -38,7 +35,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Rotate(args) => {
             let config = args.config.read()?;
-            let keys = files::rotate(&config.keys.dir, Some(config.keys.algorithm), retention(&config), &clock, &entropy)?;
+            let keys =
+                files::rotate(&config.keys.dir, Some(config.keys.algorithm), standin::key_retention(&config), &clock, &entropy)?;
             (args, keys)
         }
         Command::List(args) => {
@@ -47,11 +45,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         }
     };
     print(&keys, args.json)
-}
-
-/// Retired keys verify as long as tokens can live.
-fn retention(config: &Config) -> Duration {
-    standin::key_retention(config)
 }
 
 fn print(keys: &[KeyInfo], json: bool) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::RequestArgs;
+use super::request::{RequestArgs, told};
 use super::{Refused, print_json, term};
 
 /// Mints one token through the embedding API. The token goes to standard output, everything else to standard error.
@@ -51,10 +51,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         Err(failure) => {
             if args.json {
-                print_json(&json!({
-                    "ok": false, "error": failure.oauth_error, "code": failure.code, "message": failure.message,
-                    "status": failure.status, "correlation_id": failure.correlation_id,
-                }))?;
+                let mut page = told(&failure);
+                page.insert("ok".to_owned(), json!(false));
+                page.insert("correlation_id".to_owned(), json!(failure.correlation_id));
+                print_json(&page)?;
             } else {
                 let stream = term::Stream::Err;
                 eprintln!(

@@ -1,11 +1,11 @@
 //! What `mint` and `explain` ask for, as arguments.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use standin::types::{ClientSecret, Credential, Descriptor, IdType, Request, Subject, Token};
-use standin::{BuildError, Standin};
+use serde_json::{Map, Value, json};
+use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Request, Subject, Token};
+use standin::{BuildError, Standin, bounded};
 
 use super::ConfigArg;
 
@@ -121,13 +121,50 @@ impl RequestArgs {
     }
 }
 
+/// What a failure tells, as members of a JSON object: `field` and `acr` only where there is one.
+pub(crate) fn told(failure: &Failure) -> Map<String, Value> {
+    let Failure { code, oauth_error, status, message, correlation_id: _, retry_after: _, attributes } = failure;
+    let fixed = [("code", json!(code)), ("error", json!(oauth_error)), ("status", json!(status)), ("message", json!(message))];
+    let found = ["field", "acr"].into_iter().filter_map(|name| Some((name, standin::attribute(attributes, name)?)));
+    fixed.into_iter().chain(found).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 fn read(file: &PathBuf) -> anyhow::Result<String> {
-    let mut text = String::new();
-    if file.as_os_str() == "-" {
-        std::io::stdin().take(MAX_FILE).read_to_string(&mut text).context("cannot read standard input")?;
-    } else {
-        let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-        opened.take(MAX_FILE).read_to_string(&mut text).with_context(|| format!("cannot read {}", file.display()))?;
+    let (name, read) = match file.as_os_str() == "-" {
+        true => ("standard input".into(), bounded::read(std::io::stdin(), MAX_FILE)),
+        false => (file.to_string_lossy(), std::fs::File::open(file).and_then(|opened| bounded::read(opened, MAX_FILE))),
+    };
+    let text = read.with_context(|| format!("cannot read {name}"))?;
+    Ok(String::from_utf8(text).with_context(|| format!("{name} is not UTF-8"))?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use standin::types::Attribute;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_its_field_and_its_acr_where_it_has_them() {
+        let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: json!(value).to_string() };
+        let mut failure = Failure {
+            code: "policy.step_up".into(),
+            oauth_error: "interaction_required".into(),
+            status: 403,
+            message: "stronger".into(),
+            correlation_id: "c".into(),
+            retry_after: None,
+            attributes: vec![attribute("acr", "high"), attribute("other", "x")],
+        };
+        let page = json!({ "code": "policy.step_up", "error": "interaction_required", "status": 403, "message": "stronger" });
+        let mut expected = page.clone();
+        expected["acr"] = json!("high");
+        assert_eq!(Value::from(told(&failure)), expected);
+        failure.attributes = vec![attribute("field", "scope")];
+        expected = page.clone();
+        expected["field"] = json!("scope");
+        assert_eq!(Value::from(told(&failure)), expected);
+        failure.attributes.clear();
+        assert_eq!(Value::from(told(&failure)), page);
     }
-    Ok(text.trim().to_owned())
 }

@@ -1,5 +1,6 @@
 //! `standin serve`
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use standin::Standin;
 use standin::config::Config;
 use standin::server::{Server, ServerOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use super::{ConfigArg, Refused, term};
 
@@ -17,10 +19,14 @@ const UPKEEP: Duration = Duration::from_secs(30);
 /// Buckets of durations, in seconds.
 const BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
-/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP takes up clients,
-/// issuers, audiences, keys and policy as one snapshot, every other key of standin.toml needs a restart; a bad file leaves the old
-/// one serving. SIGTERM and SIGINT finish what is in flight.
+/// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP takes up clients, trusted issuers, audiences,
+/// keys, policy and the limits of tokens as one snapshot. A file with a fault, or with a change that needs a restart, is refused
+/// whole: the old one serves on, and the log says why. SIGTERM and SIGINT finish what is in flight.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Environment:
+  STANDIN_LOG  what is logged: error, warn, info (the default), debug or trace, also by module:
+               info,standin::engine=debug")]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArg,
@@ -33,7 +39,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    log(args.log_json);
+    log(args.log_json)?;
+    // Before anything that takes time: a hangup that nobody listens for ends the process.
+    let hangup = signal(SignalKind::hangup())?;
     let config = args.config.read()?;
     let metrics = metrics()?;
     let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
@@ -44,10 +52,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let issuer = config.issuer.clone();
     let standin = Standin::builder().config(config).build().await?;
     let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
+    let stopped = stopped()?;
     eprintln!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
     let upkeep = tokio::spawn(keep_up(standin.clone(), metrics));
-    let reloads = tokio::spawn(reload_on_hangup(standin.clone(), args.config)?);
-    let finished = server.serve(stopped()?).await;
+    let reloads = tokio::spawn(reload_on(hangup, standin.clone(), args.config));
+    let finished = server.serve(stopped).await;
     upkeep.abort();
     reloads.abort();
     standin.close().await.context("closing the audit log")?;
@@ -60,10 +69,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn log(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STANDIN_LOG").unwrap_or_else(|_| "info".into());
+fn log(json: bool) -> anyhow::Result<()> {
+    let filter = match std::env::var("STANDIN_LOG") {
+        Ok(directives) => EnvFilter::try_new(directives).context("STANDIN_LOG")?,
+        Err(VarError::NotPresent) => EnvFilter::new("info"),
+        Err(error @ VarError::NotUnicode(_)) => return Err(error).context("STANDIN_LOG"),
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { builder.json().init() } else { builder.init() }
+    let builder = builder.with_ansi(term::Stream::Err.is_coloured());
+    if json {
+        builder.json().init()
+    } else {
+        builder.init()
+    }
+    Ok(())
 }
 
 fn metrics() -> anyhow::Result<PrometheusHandle> {
@@ -83,22 +102,19 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn reload_on_hangup(standin: Standin, config: ConfigArg) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            match reload(&standin, &config).await {
-                Ok(()) => {
-                    metrics::counter!("standin_reloads_total", "outcome" => "done").increment(1);
-                    tracing::info!("reloaded");
-                }
-                Err(error) => {
-                    metrics::counter!("standin_reloads_total", "outcome" => "refused").increment(1);
-                    tracing::error!(error = format!("{error:#}"), "not reloaded; the old configuration serves on");
-                }
+async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg) {
+    while hangup.recv().await.is_some() {
+        match reload(&standin, &config).await {
+            Ok(()) => {
+                metrics::counter!("standin_reloads_total", "outcome" => "done").increment(1);
+                tracing::info!("reloaded");
+            }
+            Err(error) => {
+                metrics::counter!("standin_reloads_total", "outcome" => "refused").increment(1);
+                tracing::error!(error = format!("{error:#}"), "not reloaded; the old configuration serves on");
             }
         }
-    })
+    }
 }
 
 async fn reload(standin: &Standin, config: &ConfigArg) -> anyhow::Result<()> {

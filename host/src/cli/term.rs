@@ -12,13 +12,17 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    fn paint(self, code: u8, text: &str) -> String {
+    /// Whether colour is wanted here.
+    pub(crate) fn is_coloured(self) -> bool {
         let terminal = match self {
             Self::Out => std::io::stdout().is_terminal(),
             Self::Err => std::io::stderr().is_terminal(),
         };
-        let wanted = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        if wanted { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    }
+
+    fn paint(self, code: u8, text: &str) -> String {
+        if self.is_coloured() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// For what went well.

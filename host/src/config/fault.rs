@@ -181,6 +181,9 @@ pub enum Problem {
     /// A trusted issuer that is this server.
     #[error("is this server's own issuer")]
     OwnIssuer,
+    /// A kind of subject of another version.
+    #[error("this version cannot act for such subjects yet; it can for `user`, `host`, `envoy` and `token`")]
+    NoSuchSubject,
     /// A flow of another version.
     #[error("this version has no such flow; `local` is the only one")]
     NoSuchFlow,

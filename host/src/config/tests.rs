@@ -154,6 +154,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
 )]
 #[case("client_id = \"standin\"", "client_id = \"ä\"", "provider[0].client_id: must be 1 to 256 printable ASCII characters")]
 #[case("sqlite:directory.db", "postgres://db", "directory.url: must be \"sqlite:\" and a path")]
+#[case("sqlite:state/store.db", "sqlite://state/store.db", "store.url: must be \"sqlite:\" and a path")]
 #[case("sqlite:state/store.db", "sqlite::memory:", "store.url: must be \"sqlite:\" and a path")]
 #[case("path = \"audit.jsonl\"", "path = \"\"", "audit.path: must be a path")]
 #[case(
@@ -179,7 +180,17 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case(
     "\"user\", \"host\"",
     "\"users\", \"host\"",
-    "client[0].subjects[0]: must be one of \"user\", \"host\", \"envoy\", \"token\", \"delegation\", \"caller\""
+    "client[0].subjects[0]: must be one of \"user\", \"host\", \"envoy\", \"token\""
+)]
+#[case(
+    "\"user\", \"host\"",
+    "\"user\", \"delegation\"",
+    "client[0].subjects[1]: this version cannot act for such subjects yet; it can for `user`, `host`, `envoy` and `token`"
+)]
+#[case(
+    "\"user\", \"host\"",
+    "\"caller\", \"host\"",
+    "client[0].subjects[0]: this version cannot act for such subjects yet; it can for `user`, `host`, `envoy` and `token`"
 )]
 #[case(
     "[\"EdDSA\"]",

@@ -10,6 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use toml_edit::Value;
 
 use super::fault::Problem;
+use crate::hex;
+use crate::sqlite::path_of_url;
 
 const MAX_NAME: usize = 128;
 const MAX_URI: usize = 2_048;
@@ -245,26 +247,12 @@ pub(super) fn path(base: &Path) -> impl Fn(&Value) -> Result<PathBuf, Problem> {
 
 /// `sqlite:<path>`.
 pub(super) fn sqlite(base: &Path) -> impl Fn(&Value) -> Result<PathBuf, Problem> {
-    text(|text| match text.strip_prefix("sqlite:") {
-        // Names that SQLite does not take as a file would be a database that is gone after a restart.
-        Some(file) if !file.is_empty() && !file.starts_with(':') && !file.contains(['\0', '?']) => Ok(base.join(file)),
-        Some(_) | None => Err(Problem::Malformed { expected: "\"sqlite:\" and a path" }),
-    })
+    text(|text| path_of_url(text, base).ok_or(Problem::Malformed { expected: "\"sqlite:\" and a path" }))
 }
 
 /// A SHA-256 digest: 64 lowercase hexadecimal digits or 43 characters of base64url.
 pub(super) fn digest(text: &str) -> Result<[u8; 32], Problem> {
-    let bytes = if text.len() == 64 { lowercase_hex(text) } else { URL_SAFE_NO_PAD.decode(text).ok() };
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
+    hex::decode(text)
+        .or_else(|| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok())
         .ok_or(Problem::Malformed { expected: "a SHA-256 digest: 64 lowercase hex digits or 43 characters of base64url" })
-}
-
-fn lowercase_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    text.as_bytes().chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }

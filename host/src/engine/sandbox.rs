@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker};
-use wasmtime::{CallHook, Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
+use std::sync::Arc;
+
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use super::wasi::{self, Wasi};
-use super::{EngineError, Runtime, TABLE_ELEMENTS, meter, ticks};
-use crate::bindings::core::{Standin, StandinPre};
-use crate::bindings::endpoint::{HttpRequest, HttpResponse};
-use crate::bindings::types::{Failure, Minted, Request};
-use crate::clock::{Clock, SystemClock};
+use super::{EngineError, Runtime, TABLE_ELEMENTS, ticks};
+use crate::bindings::core::StandinPre;
+use crate::bindings::endpoint::{self, HttpRequest, HttpResponse};
+use crate::bindings::obo;
 
 /// What a component may hand to the host in one call.
 const HANDED_OVER: usize = 8 << 20;
@@ -68,25 +69,15 @@ pub(crate) struct Limits {
 struct Guard {
     limits: Limits,
     memory: usize,
-    used: Duration,
-    entered: Option<Duration>,
-    meter: SystemClock,
+    /// Ticks the component may still see.
+    ticks: u64,
 }
 
 impl Guard {
-    fn crossing(&mut self, hook: CallHook) {
-        let now = self.meter.monotonic();
-        if hook.exiting_host() {
-            self.entered = Some(now);
-        } else if let Some(entered) = self.entered.take() {
-            self.used += now.saturating_sub(entered);
-        }
-    }
-
-    /// What is left of the component's time.
-    fn left(&self) -> Duration {
-        let running = self.entered.map_or(Duration::ZERO, |entered| self.meter.monotonic().saturating_sub(entered));
-        self.limits.cpu.saturating_sub(self.used + running)
+    /// The component has seen a tick go by.
+    fn tick(&mut self) -> Result<(), Overdue> {
+        self.ticks = self.ticks.checked_sub(1).ok_or(Overdue)?;
+        Ok(())
     }
 }
 
@@ -121,14 +112,13 @@ pub struct SandboxParts {
 
 impl SandboxParts {
     pub(super) fn new(limits: Limits, wasi: Wasi) -> Self {
-        let guard = Guard { limits, memory: 0, used: Duration::ZERO, entered: None, meter: meter() };
+        let guard = Guard { limits, memory: 0, ticks: ticks(limits.cpu) };
         Self { guard, wasi }
     }
 
     /// A new request begins: its allowances are whole.
     pub(crate) fn renew(&mut self) {
-        self.guard.used = Duration::ZERO;
-        self.guard.entered = None;
+        self.guard.ticks = ticks(self.guard.limits.cpu);
         self.wasi.renew();
     }
 }
@@ -150,15 +140,12 @@ pub(crate) fn guarded_store<T: Sandboxed>(engine: &Engine, state: T, handed_over
 /// A store whose memory and computing time are bounded; time in host calls does not count.
 fn timed_store<T: Sandboxed>(engine: &Engine, state: T) -> Store<T> {
     let mut store = guarded_store(engine, state, HANDED_OVER);
-    store.call_hook(|mut store, hook| {
-        store.data_mut().parts().guard.crossing(hook);
-        Ok(())
-    });
-    // The epoch runs on during host calls, so its deadline only asks how much the component has really computed. From then on it
-    // yields at every tick: host calls that never wait must not keep the request's own time limit from being looked at.
+    // Only the component's own code sees epochs go by, and one at a time: a host call counts as one tick at most, however long it
+    // waits. That is one comparison in a loop, where reading the clock at every crossing costs more than the crossing. It yields
+    // at every tick: host calls that never wait must not keep the request's own time limit from being looked at.
     store.epoch_deadline_callback(|mut store| {
-        let left = store.data_mut().parts().guard.left();
-        if left.is_zero() { Err(Overdue.into()) } else { Ok(UpdateDeadline::Yield(ticks(left).min(1))) }
+        store.data_mut().parts().guard.tick()?;
+        Ok(UpdateDeadline::Yield(1))
     });
     renew(&mut store);
     store
@@ -166,13 +153,20 @@ fn timed_store<T: Sandboxed>(engine: &Engine, state: T) -> Store<T> {
 
 /// The component, checked and ready to be instantiated.
 pub struct CoreTemplate<T: 'static> {
-    pre: StandinPre<T>,
+    pre: InstancePre<T>,
+    faces: Arc<Faces>,
 }
 
 impl<T: 'static> Clone for CoreTemplate<T> {
     fn clone(&self) -> Self {
-        Self { pre: self.pre.clone() }
+        Self { pre: self.pre.clone(), faces: Arc::clone(&self.faces) }
     }
+}
+
+/// Where the exported interfaces are. A request needs one of them, and looking its functions up takes time.
+struct Faces {
+    obo: obo::GuestIndices,
+    endpoint: endpoint::GuestIndices,
 }
 
 impl<T: Sandboxed> CoreTemplate<T> {
@@ -188,8 +182,12 @@ impl<T: Sandboxed> CoreTemplate<T> {
         let mut linker = Linker::new(runtime.engine());
         wasi::link(&mut linker).map_err(EngineError::World)?;
         link(&mut linker).map_err(EngineError::World)?;
-        let pre = linker.instantiate_pre(component).and_then(StandinPre::new).map_err(EngineError::World)?;
-        Ok(Self { pre })
+        let pre = linker.instantiate_pre(component).map_err(EngineError::World)?;
+        // The whole world is checked once, here.
+        StandinPre::new(pre.clone()).map_err(EngineError::World)?;
+        let obo = obo::GuestIndices::new(&pre).map_err(EngineError::World)?;
+        let endpoint = endpoint::GuestIndices::new(&pre).map_err(EngineError::World)?;
+        Ok(Self { pre, faces: Arc::new(Faces { obo, endpoint }) })
     }
 
     /// A fresh sandbox around this state.
@@ -198,23 +196,24 @@ impl<T: Sandboxed> CoreTemplate<T> {
     /// Where no slot is free, or the component exceeds its limits or traps as it starts.
     pub async fn instantiate(&self, state: T) -> Result<Sandbox<T>, SandboxError> {
         let mut store = timed_store(self.pre.engine(), state);
-        let standin = self.pre.instantiate_async(&mut store).await.map_err(|error| classify(&error))?;
-        Ok(Sandbox { store, standin, served: 0, sound: true })
+        let instance = self.pre.instantiate_async(&mut store).await.map_err(|error| classify(&error))?;
+        Ok(Sandbox { store, instance, faces: Arc::clone(&self.faces), obo: None, endpoint: None, served: 0, sound: true })
     }
 }
 
 /// Gives the next request its whole allowance.
 fn renew<T: Sandboxed>(store: &mut Store<T>) {
-    let parts = store.data_mut().parts();
-    parts.renew();
-    let cpu = parts.guard.limits.cpu;
-    store.set_epoch_deadline(ticks(cpu));
+    store.data_mut().parts().renew();
+    store.set_epoch_deadline(1);
 }
 
 /// An instance of the component in a store of its own.
 pub struct Sandbox<T: 'static> {
     store: Store<T>,
-    standin: Standin,
+    instance: Instance,
+    faces: Arc<Faces>,
+    obo: Option<obo::Guest>,
+    endpoint: Option<endpoint::Guest>,
     served: u32,
     sound: bool,
 }
@@ -241,18 +240,21 @@ impl<T: Sandboxed> Sandbox<T> {
         self.sound
     }
 
-    /// For a call; its result goes through [`Self::leave`]. Until then the sandbox counts as unsound, so that a call which is
-    /// given up halfway cannot leak into another request.
-    pub fn enter(&mut self) -> (&Standin, &mut Store<T>) {
-        self.sound = false;
-        (&self.standin, &mut self.store)
-    }
-
-    /// Ends a call.
+    /// Calls into `obo`. Until the call has come to its end the sandbox counts as unsound, so that one which is given up halfway
+    /// cannot leak into another request.
     ///
     /// # Errors
-    /// The cause, named, where the call failed.
-    pub fn leave<R>(&mut self, result: wasmtime::Result<R>) -> Result<R, SandboxError> {
+    /// The cause, named, where the component gave no answer.
+    pub async fn obo<R>(
+        &mut self,
+        call: impl AsyncFnOnce(&obo::Guest, &mut Store<T>) -> wasmtime::Result<R>,
+    ) -> Result<R, SandboxError> {
+        self.sound = false;
+        let face = match self.obo.take() {
+            Some(face) => face,
+            None => self.faces.obo.load(&mut self.store, &self.instance).map_err(|error| classify(&error))?,
+        };
+        let result = call(self.obo.insert(face), &mut self.store).await;
         self.sound = result.is_ok();
         result.map_err(|error| classify(&error))
     }
@@ -260,31 +262,16 @@ impl<T: Sandboxed> Sandbox<T> {
     /// Calls `endpoint.handle`.
     ///
     /// # Errors
-    /// Where the component gave no answer.
+    /// The cause, named, where the component gave no answer.
     pub async fn handle(&mut self, request: &HttpRequest) -> Result<HttpResponse, SandboxError> {
-        let (standin, store) = self.enter();
-        let result = standin.standin_obo_endpoint().call_handle(store, request).await;
-        self.leave(result)
-    }
-
-    /// Calls `obo.mint-on-behalf`.
-    ///
-    /// # Errors
-    /// Where the component gave no answer.
-    pub async fn mint_on_behalf(&mut self, request: &Request) -> Result<Result<Minted, Failure>, SandboxError> {
-        let (standin, store) = self.enter();
-        let result = standin.standin_obo_obo().call_mint_on_behalf(store, request).await;
-        self.leave(result)
-    }
-
-    /// Calls `obo.explain`.
-    ///
-    /// # Errors
-    /// Where the component gave no answer.
-    pub async fn explain(&mut self, request: &Request) -> Result<Result<String, Failure>, SandboxError> {
-        let (standin, store) = self.enter();
-        let result = standin.standin_obo_obo().call_explain(store, request).await;
-        self.leave(result)
+        self.sound = false;
+        let face = match self.endpoint.take() {
+            Some(face) => face,
+            None => self.faces.endpoint.load(&mut self.store, &self.instance).map_err(|error| classify(&error))?,
+        };
+        let result = self.endpoint.insert(face).call_handle(&mut self.store, request).await;
+        self.sound = result.is_ok();
+        result.map_err(|error| classify(&error))
     }
 }
 

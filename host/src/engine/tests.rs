@@ -17,7 +17,7 @@ fn limits_out_of_range_are_refused() {
 
 #[test]
 fn the_pool_is_used_where_there_is_address_space() {
-    assert!(Runtime::new(RuntimeOptions::default()).unwrap().is_pooled());
+    assert!(Runtime::new(RuntimeOptions::default()).unwrap().pooled);
 }
 
 #[test]

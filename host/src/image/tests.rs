@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn component() -> Vec<u8> {
@@ -154,4 +156,25 @@ fn old_images_are_deleted() {
 fn the_key_is_not_shown() {
     let (cache, ..) = cached();
     assert!(format!("{cache:?}").contains("[redacted]"));
+}
+
+/// An engine, and what of its configuration changes the machine code.
+fn engine(epochs: bool, canonical_nan: bool, reservation: u64) -> Engine {
+    let mut config = wasmtime::Config::new();
+    config.epoch_interruption(epochs).cranelift_nan_canonicalization(canonical_nan).memory_reservation(reservation << 20);
+    Engine::new(&config).unwrap()
+}
+
+proptest! {
+    /// Bytes are neither moved between component and configuration nor left out.
+    #[test]
+    fn no_two_components_or_engines_share_an_image_name(
+        one in proptest::collection::vec(0_u8..3, 0..4),
+        other in proptest::collection::vec(0_u8..3, 0..4),
+        first in (any::<bool>(), any::<bool>(), 1_u64..3),
+        second in (any::<bool>(), any::<bool>(), 1_u64..3),
+    ) {
+        let named = |wasm: &[u8], (epochs, nan, reservation)| name(&engine(epochs, nan, reservation), wasm);
+        prop_assert_eq!(one == other && first == second, named(&one, first) == named(&other, second));
+    }
 }

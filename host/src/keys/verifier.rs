@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use moka::sync::Cache;
+use serde_json::{Map, Value};
 
 use self::jws::Jws;
 pub use self::jws::MalformedJws;
 use super::issuers::{IssuerKeyError, IssuerKeySets};
 use super::jwk::{KeySet, Picked, PublicKey};
-use super::{Keys, VerifyingKey, json};
+use super::{Keys, VerifyingKey};
 use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::clock::Clock;
 use crate::evidence::TokenRole;
+use crate::json::{self, JsonError};
 use crate::registry::{Algorithm, IssuerKeys, IssuerRole, JwksSource, Registry};
 
 /// The most signatures remembered. An entry is a digest and a time, about 200 bytes with what the cache needs for it.
@@ -80,6 +82,8 @@ pub struct VerifiedToken {
     pub role: Option<TokenRole>,
     /// What it says.
     pub verified: Verified,
+    /// Its claims, read.
+    pub claims: Map<String, Value>,
 }
 
 /// Whose key has to have signed.
@@ -146,9 +150,9 @@ impl Verifier {
             key_thumbprint: signer.key.thumbprint().to_owned(),
             alg: jws.alg,
             typ: jws.typ,
-            claims: jws.claims,
+            claims: jws.text,
         };
-        Ok(VerifiedToken { role: signer.role, verified })
+        Ok(VerifiedToken { role: signer.role, verified, claims: jws.claims })
     }
 
     async fn signer(
@@ -273,7 +277,11 @@ fn memory_key(token: &str, algorithm: Algorithm, signer: &Signer) -> [u8; 32] {
 }
 
 fn issuer_of(jws: &Jws<'_>) -> Result<String, VerifyError> {
-    json::text_member(&jws.claims, "iss").map_err(MalformedJws::Claims)?.ok_or(VerifyError::UnknownIssuer)
+    match jws.claims.get("iss") {
+        Some(Value::String(issuer)) => Ok(issuer.clone()),
+        Some(_) => Err(MalformedJws::Claims(JsonError::Syntax).into()),
+        None => Err(VerifyError::UnknownIssuer),
+    }
 }
 
 /// RFC 9449 §4.2: the public part of an asymmetric key.
@@ -282,7 +290,7 @@ fn inline(jwk: &str, max_depth: u8) -> Result<Arc<dyn VerifyingKey>, VerifyError
     if jwk.len() > MAX_INLINE {
         return Err(MalformedJws::Jwk.into());
     }
-    json::check(jwk, max_depth).map_err(|_| MalformedJws::Jwk)?;
+    json::object(jwk, max_depth).map_err(|_| MalformedJws::Jwk)?;
     let key = PublicKey::parse(jwk).map_err(|_| MalformedJws::Jwk)?;
     Ok(Arc::new(key))
 }

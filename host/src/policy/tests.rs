@@ -50,7 +50,7 @@ fn baseline_permits() {
     let judgement = PolicySlots::new(Arc::new(baseline)).judge("acme", &input()).unwrap();
     let effect = judgement.verdict.effect;
     assert!(matches!(effect, Effect::Permit(Allowance { scope: None, audience: None, ttl: None })), "{effect:?}");
-    assert_eq!(judgement.module_digest, image::hex(digest(&SHA256, BASELINE).as_ref()));
+    assert_eq!(judgement.module_digest, crate::hex::encode(digest(&SHA256, BASELINE).as_ref()));
     assert_eq!(judgement.module_digest.len(), 64);
 }
 
@@ -59,7 +59,7 @@ fn a_module_says_what_it_is() {
     let baseline = PolicyModule::load(&runtime(), None, BASELINE, PolicyLimits::default()).unwrap();
     assert_eq!((baseline.manifest().name.as_str(), baseline.manifest().engine.as_str()), ("baseline", "none"));
     let slots = PolicySlots::new(Arc::new(baseline));
-    assert_eq!(slots.platform().digest(), image::hex(digest(&SHA256, BASELINE).as_ref()));
+    assert_eq!(slots.platform().digest(), crate::hex::encode(digest(&SHA256, BASELINE).as_ref()));
 }
 
 /// `result<verdict, string>`: 1024 which, 1028 effect, 1032 allowance, 1064 reasons, 1072 attributes.

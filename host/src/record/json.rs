@@ -1,7 +1,6 @@
 //! How the host's facts look in JSON. Borrowed throughout: an event is written once and thrown away.
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason};
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin, TokenRole};
@@ -36,7 +35,7 @@ pub(super) enum Requester<'a> {
     /// A client.
     Client(&'a str),
     /// Who a verified token of a caller issuer names.
-    Identity { iss: &'a str, sub: String },
+    Identity { iss: &'a str, sub: &'a str },
 }
 
 impl<'a> Requester<'a> {
@@ -45,9 +44,7 @@ impl<'a> Requester<'a> {
             return Some(Self::Client(id));
         }
         let token = evidence.tokens.iter().rfind(|token| token.role == TokenRole::Caller)?;
-        let claims: Value = serde_json::from_str(&token.claims).ok()?;
-        let sub = claims.get("sub")?.as_str()?.to_owned();
-        Some(Self::Identity { iss: &token.issuer, sub })
+        Some(Self::Identity { iss: &token.issuer, sub: token.claims.get("sub")?.as_str()? })
     }
 }
 

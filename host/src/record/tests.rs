@@ -69,7 +69,10 @@ fn a_malformed_detail_stops_the_signature(#[case] detail: &str) {
 
 #[test]
 fn a_long_or_deep_detail_stops_the_signature() {
-    let nested = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let nested = |depth: u8| {
+        let inner = usize::from(depth - 1);
+        format!("{{\"a\":{}{}}}", "[".repeat(inner), "]".repeat(inner))
+    };
     assert_eq!(signed(&format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_DETAIL))), Err(RecordError::Malformed));
     assert_eq!(signed(&nested(MAX_DEPTH + 1)), Err(RecordError::Malformed));
     signed(&nested(MAX_DEPTH)).unwrap();
@@ -105,7 +108,8 @@ fn a_known_callers_attempt_is_written_with_the_last_decision() {
 #[test]
 fn a_caller_with_a_verified_token_is_no_stranger() {
     let mut evidence = Evidence::default();
-    evidence.saw_token(TokenRole::Caller, "https://callers.example.com", r#"{"sub":"router","jti":"not-recorded"}"#);
+    let claims = json!({ "sub": "router", "jti": "not-recorded" }).as_object().unwrap().clone();
+    evidence.saw_token(TokenRole::Caller, "https://callers.example.com", claims);
     let event = host_failure("corr-1", &evidence, "runtime.trap").unwrap();
     assert_eq!(event.anonymous, None);
     assert!(!event.json.contains("not-recorded"));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -13,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::ServerOptions;
+use super::readiness::Readiness;
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::clock::Clock;
 use crate::standin::{Standin, error_response, failure};
@@ -22,12 +25,26 @@ use standin_guest::error::{Error, RequestError, RuntimeError};
 const WORKING: u32 = 65_536;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+/// What frames the answer on its connection is ours to say: a length that is not the body's would make the rest of one answer the
+/// beginning of the next (RFC 9112 §11.1).
+const FRAMING: [HeaderName; 8] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Answers requests.
 pub(super) struct Answerer {
     standin: Standin,
     metrics: Option<PrometheusHandle>,
+    readiness: Readiness,
     scheme: &'static str,
+    max_headers: usize,
     max_body: usize,
     body_timeout: Duration,
     working: Arc<Semaphore>,
@@ -38,9 +55,11 @@ impl Answerer {
     pub(super) fn new(standin: Standin, metrics: Option<PrometheusHandle>, tls: bool, options: &ServerOptions) -> Self {
         Self {
             clock: standin.clock(),
+            readiness: Readiness::new(standin.clone()),
             standin,
             metrics,
             scheme: if tls { "https" } else { "http" },
+            max_headers: usize::try_from(options.server.max_headers).unwrap_or(usize::MAX),
             max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX),
             body_timeout: options.server.request_timeout,
             working: Arc::new(Semaphore::new(usize::try_from(WORKING).unwrap_or(usize::MAX))),
@@ -48,6 +67,14 @@ impl Answerer {
     }
 
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        // HTTP/1.1 requests with more do not come this far; HTTP/2 limits the fields' size only.
+        if request.headers().len() > self.max_headers {
+            return page(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "text/plain; charset=utf-8",
+                "too many header fields\n".into(),
+            );
+        }
         let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/healthz" if read_only => page(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
@@ -77,7 +104,7 @@ impl Answerer {
         let answered = answered.await;
         metrics::histogram!("standin_http_request_seconds").record(self.clock.monotonic().saturating_sub(began).as_secs_f64());
         match answered {
-            Ok(answer) => respond(answer),
+            Ok(answer) => respond(&correlation_id, answer),
             Err(error) => {
                 tracing::error!(%correlation_id, %error, "request task");
                 refuse(&correlation_id, RuntimeError::Trapped.into())
@@ -118,14 +145,10 @@ impl Answerer {
     }
 
     async fn readiness(&self) -> Response<Full<Bytes>> {
-        let not_ready = self.standin.not_ready().await;
-        let status = if not_ready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        for part in &not_ready {
-            tracing::warn!(part = part.part, cause = part.cause, "not ready");
-        }
         // A stranger may read this page: it names the part; the cause is in the log.
-        let parts: Vec<&str> = not_ready.iter().map(|part| part.part).collect();
-        let body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": parts });
+        let parts = self.readiness.unavailable().await;
+        let status = if parts.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": *parts });
         page(status, "application/json", body.to_string())
     }
 
@@ -147,27 +170,38 @@ fn header<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> &'a str {
 }
 
 fn refuse(correlation_id: &str, error: Error) -> Response<Full<Bytes>> {
-    respond(error_response(&failure(correlation_id, error)))
+    respond(correlation_id, error_response(&failure(correlation_id, error)))
 }
 
-fn respond(answer: HttpResponse) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    // What the component writes may not break the protocol.
-    let Ok(status) = StatusCode::from_u16(answer.status) else {
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        return response;
-    };
-    *response.status_mut() = status;
-    for (name, value) in answer.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    metrics::counter!("standin_http_responses_total", "status" => status_class(status)).increment(1);
+/// The answer as it is sent; in place of one that breaks the protocol, what a component that traps is answered with.
+fn respond(correlation_id: &str, answer: HttpResponse) -> Response<Full<Bytes>> {
+    let response = checked(answer).unwrap_or_else(|broken| {
+        tracing::error!(%correlation_id, broken, "the component's answer breaks the protocol");
+        let trapped = error_response(&failure(correlation_id, RuntimeError::Trapped.into()));
+        checked(trapped).unwrap_or_else(|_| page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", String::new()))
+    });
+    metrics::counter!("standin_http_responses_total", "status" => status_class(response.status())).increment(1);
     if response.headers().contains_key(RETRY_AFTER) {
         metrics::counter!("standin_http_retry_after_total").increment(1);
     }
     response
+}
+
+/// What the component answers, or what of it breaks the protocol. Nothing is left out without a word: a page without its
+/// `cache-control` would be another answer.
+fn checked(answer: HttpResponse) -> Result<Response<Full<Bytes>>, &'static str> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    let status = StatusCode::from_u16(answer.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+    *response.status_mut() = status.ok_or("the status")?;
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).map_err(|_| "a header's name")?;
+        let value = HeaderValue::try_from(value).map_err(|_| "a header's value")?;
+        if FRAMING.contains(&name) {
+            return Err("a header that frames the answer");
+        }
+        response.headers_mut().append(name, value);
+    }
+    Ok(response)
 }
 
 fn status_class(status: StatusCode) -> &'static str {

@@ -1,7 +1,6 @@
 //! TLS with rustls: a certificate chain and its key, HTTP/2 and HTTP/1.1.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
+use crate::bounded;
 use crate::config::Tls;
 
 /// The longest PEM file, in bytes.
@@ -56,9 +56,8 @@ pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
-    let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path).map_err(unreadable)?.take(MAX_PEM).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    let file = File::open(path).map_err(unreadable)?;
+    Ok(Zeroizing::new(bounded::read(file, MAX_PEM).map_err(unreadable)?))
 }
 
 #[cfg(test)]
@@ -88,6 +87,9 @@ mod tests {
         assert!(matches!(acceptor(&empty), Err(TlsError::Malformed(_))));
         let (_dir, keyless) = files(&certificate, "");
         assert!(matches!(acceptor(&keyless), Err(TlsError::Malformed(_))));
+        let padding = "\n".repeat(usize::try_from(MAX_PEM).unwrap());
+        let (_dir, long) = files(&(certificate.clone() + &padding), &key);
+        assert!(matches!(acceptor(&long), Err(TlsError::Unreadable { .. })), "its end is not cut off");
         let (dir, missing) = files(&certificate, &key);
         drop(dir);
         assert!(matches!(acceptor(&missing), Err(TlsError::Unreadable { .. })));

@@ -280,7 +280,7 @@ fn callers_by_token() {
         change(&mut claims);
         let mut world = World::user();
         world.evidence.callers.clear();
-        world.evidence.saw_token(TokenRole::Caller, "https://callers.example.com", &claims.to_string());
+        world.evidence.saw_token(TokenRole::Caller, "https://callers.example.com", claims.as_object().unwrap().clone());
         world
     };
     claims(&|_| {}).examine().unwrap();

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use crate::audit::line::{self, Hash};
+use crate::audit::line::Hash;
 use crate::audit::log::CHECKPOINT_TYP;
+use crate::hex;
 
 #[derive(Deserialize)]
 struct Header {
@@ -34,5 +35,5 @@ pub(super) fn claims(jws: &str) -> Option<Claims> {
     }
     let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
     let payload: Payload = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    (header.typ == CHECKPOINT_TYP).then_some(Claims { seq: payload.seq, hash: line::unhex(&payload.hash)? })
+    (header.typ == CHECKPOINT_TYP).then_some(Claims { seq: payload.seq, hash: hex::decode(&payload.hash)? })
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::audit::line::{self, Body, Mark};
 use crate::audit::testing::{Place, TestKeys, event};
 use crate::audit::{Audit, Durability};
+use crate::hex;
 
 /// Ten events, a checkpoint of them, closed in good order.
 async fn closed() -> Place {
@@ -97,7 +98,7 @@ async fn a_forged_line_at_the_end_is_found() {
     let last = lines.last().unwrap();
     let forged = format!(
         "{{\"seq\":12,\"time\":\"2026-01-01T00:00:00.000000Z\",\"prev\":\"{}\",\"outcome\":\"permit\"}}\n",
-        line::hex(&line::hash(last.as_bytes()))
+        hex::encode(&line::hash(last.as_bytes()))
     );
     place.add(forged.as_bytes());
     assert_eq!(place.verify().fault, fault(12, Wrong::Appended));
@@ -125,7 +126,7 @@ async fn a_checkpoint_of_other_keys_is_found() {
     let place = closed().await;
     let lines: Vec<String> = place.text().lines().take(10).map(str::to_owned).collect();
     let rewritten = rechained(&lines);
-    let hash = line::hex(&line::hash(rewritten.lines().last().unwrap().as_bytes()));
+    let hash = hex::encode(&line::hash(rewritten.lines().last().unwrap().as_bytes()));
     let claims = json!({ "seq": 10, "hash": hash, "time": "2026-01-01T00:00:00.000000Z" }).to_string();
     let forge = |keys: &TestKeys, typ: &str, claims: &str, seq: u64, hash: &str| {
         let checkpoint = json!({ "event": "checkpoint", "head": { "seq": seq, "hash": hash }, "jws": keys.jws(typ, claims) });

@@ -11,6 +11,7 @@ use crate::audit::head::{Found, Head};
 use crate::audit::line::{self, Checkpoint, GENESIS, Hash, Line};
 use crate::audit::log::CHECKPOINT_REACH;
 use crate::audit::tail::{Lines, Piece};
+use crate::hex;
 
 /// How often, and how long each time, a writer is waited for that is in the middle of a line.
 const WAITS: u32 = 50;
@@ -167,7 +168,7 @@ impl<'a> Walk<'a> {
 
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         let checkpoint: Checkpoint = serde_json::from_slice(bytes).map_err(|_| Wrong::CheckpointMalformed)?;
-        let said = line::unhex(&checkpoint.head.hash).ok_or(Wrong::CheckpointMalformed)?;
+        let said = hex::decode(&checkpoint.head.hash).ok_or(Wrong::CheckpointMalformed)?;
         let said = Claims { seq: checkpoint.head.seq, hash: said };
         let signed = jws::claims(&checkpoint.jws).ok_or(Wrong::CheckpointMalformed)?;
         // This line itself is not among the recent ones yet, so the last of them is the line before.

@@ -4,7 +4,7 @@ use std::thread;
 use wasmtime::component::TypedFunc;
 
 use super::*;
-use crate::clock::SystemEntropy;
+use crate::clock::{SystemClock, SystemEntropy};
 use crate::engine::RuntimeOptions;
 
 /// Computes for ever, works in small pieces between host calls, waits in the host, eats memory, traps.

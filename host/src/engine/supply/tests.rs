@@ -28,8 +28,7 @@ fn supply(isolation: Isolation, slots: u32, ahead: u32) -> Supply<State> {
 /// One request that does nothing.
 async fn serve(supply: &Supply<State>) -> u32 {
     let mut sandbox = supply.take().await.unwrap();
-    sandbox.enter();
-    sandbox.leave(Ok(())).unwrap();
+    sandbox.obo(async |_, _| Ok(())).await.unwrap();
     let served = sandbox.served();
     supply.give_back(sandbox);
     served
@@ -84,8 +83,8 @@ async fn reuse_ends_with_the_count() {
 async fn after_a_trap_there_is_no_reuse() {
     let supply = supply(Isolation::Reuse(3), 2, 0);
     let mut sandbox = supply.take().await.unwrap();
-    sandbox.enter();
-    sandbox.leave::<()>(Err(wasmtime::Trap::UnreachableCodeReached.into())).unwrap_err();
+    let trapped = sandbox.obo(async |_, _| Err::<(), _>(wasmtime::Trap::UnreachableCodeReached.into())).await;
+    assert!(matches!(trapped, Err(SandboxError::Trapped(_))));
     supply.give_back(sandbox);
     assert_eq!(serve(&supply).await, 1);
 }
@@ -94,7 +93,8 @@ async fn after_a_trap_there_is_no_reuse() {
 async fn a_call_given_up_halfway_ends_reuse() {
     let supply = supply(Isolation::Reuse(3), 2, 0);
     let mut sandbox = supply.take().await.unwrap();
-    sandbox.enter();
+    let call = sandbox.obo(async |_, _| std::future::pending::<wasmtime::Result<()>>().await);
+    assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err());
     assert!(!sandbox.is_sound());
     supply.give_back(sandbox);
     assert_eq!(serve(&supply).await, 1);

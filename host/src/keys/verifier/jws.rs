@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::keys::json::{self, JsonError};
+use crate::json::{self, JsonError};
 
 /// Why a text is not a JWS we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,21 +37,15 @@ pub(super) struct Jws<'a> {
     pub(super) typ: Option<String>,
     /// What is signed.
     pub(super) message: &'a str,
-    /// The claims, a JSON object.
-    pub(super) claims: String,
+    /// The claims as they stand.
+    pub(super) text: String,
+    /// The claims, read.
+    pub(super) claims: Map<String, Value>,
     signature: &'a str,
 }
 
 impl<'a> Jws<'a> {
     pub(super) fn parse(token: &'a str, max_bytes: usize, max_depth: u8) -> Result<Self, MalformedJws> {
-        #[derive(Deserialize)]
-        struct Header {
-            alg: String,
-            kid: Option<String>,
-            typ: Option<String>,
-            #[serde(default, deserialize_with = "present")]
-            crit: bool,
-        }
         if token.len() > max_bytes {
             return Err(MalformedJws::TooLong);
         }
@@ -59,15 +53,15 @@ impl<'a> Jws<'a> {
         // A part more would have a dot in `payload`, which is not base64url.
         let (header, payload) = message.split_once('.').ok_or(MalformedJws::Parts)?;
         let (header, payload) = (text(header)?, text(payload)?);
-        let header = header.ok_or(MalformedJws::Header)?;
-        json::check(&header, max_depth).map_err(|_| MalformedJws::Header)?;
-        let header: Header = serde_json::from_str(&header).map_err(|_| MalformedJws::Header)?;
-        if header.crit {
+        let mut header = json::object(&header.ok_or(MalformedJws::Header)?, max_depth).map_err(|_| MalformedJws::Header)?;
+        let alg = member(&mut header, "alg")?.ok_or(MalformedJws::Header)?;
+        let (kid, typ) = (member(&mut header, "kid")?, member(&mut header, "typ")?);
+        if header.contains_key("crit") {
             return Err(MalformedJws::Critical);
         }
-        let claims = payload.ok_or(MalformedJws::Claims(JsonError::Syntax))?;
-        json::check(&claims, max_depth).map_err(MalformedJws::Claims)?;
-        Ok(Self { alg: header.alg, kid: header.kid, typ: header.typ, message, claims, signature })
+        let text = payload.ok_or(MalformedJws::Claims(JsonError::Syntax))?;
+        let claims = json::object(&text, max_depth).map_err(MalformedJws::Claims)?;
+        Ok(Self { alg, kid, typ, message, text, claims, signature })
     }
 
     /// The signature's bytes; there must be some.
@@ -88,8 +82,13 @@ fn text(encoded: &str) -> Result<Option<String>, MalformedJws> {
     Ok(String::from_utf8(part(encoded)?).ok())
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
+/// A text of the header, if it is there.
+fn member(header: &mut Map<String, Value>, name: &str) -> Result<Option<String>, MalformedJws> {
+    match header.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(MalformedJws::Header),
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +110,7 @@ mod tests {
         let token = token(r#"{"alg":"EdDSA","kid":"k","typ":"JWT","x5u":"https://a"}"#, r#"{"iss":"i"}"#);
         let jws = parse(&token).unwrap();
         assert_eq!((jws.alg.as_str(), jws.kid.as_deref(), jws.typ.as_deref()), ("EdDSA", Some("k"), Some("JWT")));
-        assert_eq!(jws.claims, r#"{"iss":"i"}"#);
+        assert_eq!((jws.text.as_str(), jws.claims.get("iss")), (r#"{"iss":"i"}"#, Some(&Value::from("i"))));
         assert_eq!(jws.signature().unwrap(), b"sig");
         assert_eq!(format!("{}.c2ln", jws.message), token);
     }

@@ -1,3 +1,5 @@
+mod memory_key;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -336,7 +338,7 @@ async fn limits_are_the_registered_ones() {
     assert_eq!(case.subject(&long).await.err(), Some(VerifyError::Malformed(MalformedJws::TooLong)));
     let deep = format!("{}.c2ln", encode(HEADER_NONE, &format!("{}{}", r#"{"a":"#.repeat(9), "1}}}}}}}}}")));
     let refused = case.subject(&deep).await.err();
-    assert_eq!(refused, Some(VerifyError::Malformed(MalformedJws::Claims(json::JsonError::Depth))));
+    assert_eq!(refused, Some(VerifyError::Malformed(MalformedJws::Claims(JsonError::Depth))));
 }
 
 #[tokio::test]

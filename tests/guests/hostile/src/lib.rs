@@ -95,10 +95,22 @@ impl obo::GuestPermit for Permit {
 }
 
 impl endpoint::Guest for Hostile {
-    /// A token response with a made-up token, whatever was asked.
-    fn handle(_request: HttpRequest) -> HttpResponse {
+    /// The answer that the header `x-answer` orders, otherwise a token response with a made-up token.
+    fn handle(request: HttpRequest) -> HttpResponse {
+        if let Some((_, order)) = request.headers.iter().find(|(name, _)| name == "x-answer") {
+            return ordered(&serde_json::from_slice(order).unwrap_or_default());
+        }
         let body = serde_json::json!({ "access_token": MADE_UP, "token_type": "Bearer", "expires_in": 900 });
         HttpResponse { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() }
+    }
+}
+
+fn ordered(order: &serde_json::Value) -> HttpResponse {
+    let headers = order["headers"].as_object().into_iter().flatten();
+    HttpResponse {
+        status: order["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(200),
+        headers: headers.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().into())).collect(),
+        body: b"{}".to_vec(),
     }
 }
 

@@ -1,0 +1,39 @@
+//! The component of `tests/guests/hostile` in the real host, and how it is told what to do.
+
+use serde_json::Value;
+use standin::Standin;
+use standin::types::{Attribute, Failure, Request};
+
+use crate::requests::{request, unique, user};
+use crate::world::World;
+use crate::{HOSTILE, peer};
+
+/// A request that orders `trick`, with these further orders.
+pub fn order(trick: &str, orders: &Value) -> Request {
+    let orders = orders.as_object().into_iter().flatten();
+    Request {
+        correlation_id: format!("c-{}", unique()),
+        step: Some(trick.to_owned()),
+        attributes: orders.map(|(name, value)| Attribute { name: name.clone(), value: value.to_string() }).collect(),
+        ..request("svc-router", user("alice@example.com"))
+    }
+}
+
+/// The host with a component that does as it is told.
+pub async fn hostile(world: &World) -> Standin {
+    world.builder().component_bytes(HOSTILE.to_vec()).build().await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What was refused, and the one event that says so.
+pub async fn refused(world: &World, standin: &Standin, request: Request) -> (Failure, Value) {
+    let id = request.correlation_id.clone();
+    let failure = standin.mint_on_behalf(request).await.map(|minted| minted.token).expect_err("it is refused");
+    let events = world.audit_of(&id);
+    assert_eq!(events.len(), 1, "{id}: {failure:?}: {events:?}");
+    (failure, events.into_iter().next().unwrap_or_default())
+}
+
+/// Whether the host's published keys verify this token.
+pub fn verifies(standin: &Standin, token: &str) -> bool {
+    peer::verify(token, &peer::jwks(standin), Default::default()).is_ok()
+}

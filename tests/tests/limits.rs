@@ -1,0 +1,154 @@
+//! The server's limits, reached: for headers, for connections, for how often it asks its parts.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends")]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rstest::rstest;
+use serde_json::Value;
+use standin_tests::ports::NoStore;
+use standin_tests::world::{Running, World};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+/// More than any limit of these tests, on a busy machine.
+const LONG: Duration = Duration::from_secs(30);
+const HEADER_TIME: Duration = Duration::from_millis(400);
+
+async fn served(limits: &str) -> (World, Running) {
+    let world = World::with(|config| config.push_str(&format!("\n[server]\n{limits}\n")), |_| {}).await;
+    let standin = world.standin().await;
+    let server = world.serve(&standin).await;
+    (world, server)
+}
+
+/// A connection of which every byte is ours.
+struct Raw(TcpStream);
+
+impl Raw {
+    async fn connect(server: &Running) -> Self {
+        Self(TcpStream::connect(server.address).await.expect("a connection"))
+    }
+
+    async fn send(&mut self, bytes: &str) -> bool {
+        self.0.write_all(bytes.as_bytes()).await.is_ok()
+    }
+
+    /// The status of the next answer, read with its short body; `None` where the connection ends instead.
+    async fn status(&mut self) -> Option<u16> {
+        let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+        loop {
+            let read = timeout(LONG, self.0.read(&mut piece)).await.expect("it answers or hangs up").unwrap_or(0);
+            answer.extend_from_slice(piece.get(..read).unwrap_or_default());
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            if read == 0 || text.contains("\r\n\r\n") {
+                return text.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+            }
+        }
+    }
+
+    async fn healthy(&mut self) -> Option<u16> {
+        self.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        self.status().await
+    }
+}
+
+#[rstest]
+#[case::nothing("", false)]
+#[case::half_a_line("GET /heal", false)]
+#[case::half_the_headers("GET /healthz HTTP/1.1\r\nhost: a\r\n", false)]
+#[case::a_byte_at_a_time("GET /healthz HTTP/1.1\r\nhost: a\r\nx-slow: ", true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_finish_the_headers_is_dropped_in_time(#[case] sent: &str, #[case] drips: bool) {
+    let (_world, server) = served("header_timeout = \"400ms\"").await;
+    for kept_alive in [false, true] {
+        let began = Instant::now();
+        let mut slow = Raw::connect(&server).await;
+        if kept_alive {
+            assert_eq!(slow.healthy().await, Some(200));
+        }
+        slow.send(sent).await;
+        let drip = async {
+            while drips && slow.0.try_write(b"x").is_ok() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(LONG, drip).await.expect("bytes do not put the end off");
+        assert_ne!(slow.status().await, Some(200));
+        assert!(began.elapsed() >= HEADER_TIME / 2 && began.elapsed() < LONG, "{:?}", began.elapsed());
+    }
+    // Nobody else is harmed.
+    assert_eq!(Raw::connect(&server).await.healthy().await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_or_too_large_headers_are_refused() {
+    let (_world, server) = served("max_headers = 16").await;
+    let with = async |fields: usize, length: usize| {
+        let more: String = (1..fields).map(|at| format!("x-{at}: {}\r\n", "y".repeat(length))).collect();
+        let mut raw = Raw::connect(&server).await;
+        raw.send(&format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{more}\r\n")).await;
+        raw.status().await
+    };
+    assert_eq!(with(16, 1).await, Some(200));
+    assert_eq!(with(17, 1).await, Some(431));
+    assert_eq!(with(4, 10_000).await, Some(200));
+    // More than the server keeps is refused or cut off, never served.
+    let large = with(4, 100_000).await;
+    assert!(matches!(large, Some(431) | None), "{large:?}");
+    assert_eq!(with(16, 1).await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_waits_for_a_slot() {
+    let (_world, server) = served("max_connections = 2").await;
+    let (mut first, mut second) = (Raw::connect(&server).await, Raw::connect(&server).await);
+    assert_eq!((first.healthy().await, second.healthy().await), (Some(200), Some(200)));
+    let mut third = Raw::connect(&server).await;
+    let mut waiting = tokio::spawn(async move { third.healthy().await });
+    assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "it is not served beside the two");
+    // The two are served on, and a slot that is freed serves the third.
+    assert_eq!((first.healthy().await, second.healthy().await), (Some(200), Some(200)));
+    drop(first);
+    assert_eq!(timeout(LONG, waiting).await.expect("it is served").expect("it ran"), Some(200));
+    drop(second);
+    assert!(server.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_is_asked_of_the_parts_once_a_second() {
+    let world = World::new().await;
+    let store = Arc::new(NoStore::default());
+    let standin = world.builder().store(Arc::clone(&store) as Arc<_>).build().await.expect("a host");
+    let server = world.serve(&standin).await;
+    let (client, url) = (reqwest::Client::builder().no_proxy().build().expect("a client"), server.url("/readyz"));
+    let ask = || {
+        let asked = client.get(&url);
+        tokio::spawn(async move {
+            let answer = asked.send().await.expect("an answer");
+            assert_eq!(answer.status(), 503);
+            assert_eq!(answer.json::<Value>().await.expect("JSON")["unavailable"], serde_json::json!(["store"]));
+        })
+    };
+    // One that hangs up while the parts are asked, and many who wait for the answer; a failure counts as long as a success.
+    let mut hasty = Raw::connect(&server).await;
+    hasty.send("GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    while store.asked.load(Ordering::Relaxed) == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let began = Instant::now();
+    drop(hasty);
+    for one in (0..50).map(|_| ask()).collect::<Vec<_>>() {
+        one.await.expect("it ran");
+    }
+    // On a machine so busy that this took long, each second begun may have asked again.
+    let most = 1 + began.elapsed().as_secs();
+    assert!(store.asked.load(Ordering::Relaxed) <= most, "{most}");
+    sleep(Duration::from_millis(1_100)).await;
+    let before = store.asked.load(Ordering::Relaxed);
+    ask().await.expect("it ran");
+    assert_eq!(store.asked.load(Ordering::Relaxed), before + 1, "and not never");
+}

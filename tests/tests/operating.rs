@@ -1,0 +1,186 @@
+//! What an operator, the system and its limits do to a running `standin serve`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+use std::collections::HashSet;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use standin_tests::idp::claims_of;
+use standin_tests::process::{Process, shell};
+use standin_tests::world::{API, SECRET, World};
+
+const MINT: &str = "/v2/session/svc/obo_mint";
+
+/// A token for bob, asked for by this client: the status, and the body.
+async fn ask(process: &Process, client: &str) -> (u16, Value) {
+    let body = json!({ "id_type": "user", "id": "email.bob@example.com", "audience": API });
+    let asked = reqwest::Client::builder().no_proxy().build().unwrap().post(process.url(MINT)).basic_auth(client, Some(SECRET));
+    let answer = asked.json(&body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// The file is in place whole before the signal is sent.
+fn hang_up_with(process: &Process, world: &World, config: &str) {
+    std::fs::write(world.path("standin.toml"), config).unwrap();
+    process.signal("HUP");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_takes_up_a_good_file_whole_and_no_other() {
+    let world = World::patient().await;
+    let mut process = Process::start(&world);
+    assert_eq!(ask(&process, "svc-late").await.1["code"], "caller.invalid");
+
+    let router = world.config_text().split("[[client]]").nth(1).unwrap().replace("svc-router", "svc-late");
+    let good = format!("{}\n[[client]]{router}", world.config_text());
+    hang_up_with(&process, &world, &good);
+    process.wait_for("serve: reloaded");
+    assert_eq!(ask(&process, "svc-late").await.0, 200);
+
+    let without = |text: &str| good.replace(text, "");
+    let bad = [
+        (format!("{good}\nunknown = 1\n"), "unknown key"),
+        (good.replace("svc-late", "svc late"), "client"),
+        (without("issuer = \"https://obo.example.com\"\n"), "issuer"),
+        ("[".to_owned(), "not TOML"),
+        (good.replace("[policy]\n", "[policy]\nmodule = \"nothing.wasm\"\n"), "nothing.wasm"),
+    ];
+    for (config, fault) in &bad {
+        hang_up_with(&process, &world, config);
+        let said = process.wait_for("not reloaded");
+        assert!(said.contains(fault), "{fault}: {said}");
+        assert_eq!(ask(&process, "svc-late").await.0, 200, "{fault}");
+    }
+
+    hang_up_with(&process, &world, world.config_text());
+    process.wait_for("serve: reloaded");
+    assert_eq!(ask(&process, "svc-late").await.1["code"], "caller.invalid");
+    assert_eq!(ask(&process, "svc-router").await.0, 200);
+    assert!(process.stop().success());
+    world.verify_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_with_what_needs_a_restart_is_refused_whole() {
+    let world = World::patient().await;
+    let mut process = Process::start(&world);
+    let config = world.config_text();
+    let rows = [
+        (config.replace("issuer = \"https://obo", "issuer = \"https://other"), "issuer"),
+        (config.replace("127.0.0.1:8080", "127.0.0.1:8081"), "listen"),
+        (config.replace("dir = \"keys\"", "dir = \"other-keys\""), "keys.dir"),
+        (config.replace("sqlite:directory.db", "sqlite:other.db"), "directory"),
+        (config.replace("sqlite:store.db", "sqlite:other.db"), "store"),
+        (config.replace("\"audit.jsonl\"", "\"other.jsonl\""), "audit"),
+        (config.replace("durability = \"os\"", "durability = \"fsync\""), "audit"),
+        (format!("{config}\n[limits]\nmax_in_flight = 3\n"), "limits.max_in_flight"),
+        (format!("{config}\n[limits]\nmax_body = \"2KiB\"\n"), "limits.max_body"),
+        (config.replace("[runtime]\n", "[runtime]\nmemory = \"64MiB\"\n"), "runtime"),
+        (format!("{config}\n[server]\ntls = {{ certificate = \"a\", key = \"b\" }}\n"), "server"),
+        (format!("{config}\n[timeouts]\nhttp = \"1s\"\n"), "timeouts"),
+        (format!("{config}\n[[provider]]\nname = \"p\"\norigin = \"https://p.example.com\"\n"), "provider"),
+        (format!("{config}\n[server]\ngrace = \"1s\"\n[timeouts]\nhttp = \"1s\"\n"), "server, timeouts"),
+    ];
+    for (changed, needs) in rows {
+        // What a reload could take up is not taken up either.
+        hang_up_with(&process, &world, &changed.replace("svc-router", "svc-renamed"));
+        let said = process.wait_for("not reloaded");
+        assert!(said.contains(&format!("only a restart can change {needs}")), "{needs}: {said}");
+        assert_eq!(ask(&process, "svc-renamed").await.1["code"], "caller.invalid", "{needs}");
+        assert_eq!(ask(&process, "svc-router").await.0, 200, "{needs}");
+    }
+    // The limits of tokens are none of them.
+    hang_up_with(
+        &process,
+        &world,
+        &format!("{config}\n[limits]\nmax_ttl = \"7s\"\n").replace("max_ttl = \"10m\"\n", "").replace("max_ttl = \"2m\"\n", ""),
+    );
+    process.wait_for("serve: reloaded");
+    assert_eq!(ask(&process, "svc-router").await.1["expires_in"], 7);
+    assert!(process.stop().success());
+}
+
+#[rstest]
+#[case::every_event_synced("fsync")]
+#[case::left_to_the_system("os")]
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_leaves_while_the_audit_disk_is_full(#[case] durability: &str) {
+    let world = World::patient().await;
+    let config = world.config_text().replace("durability = \"os\"", &format!("durability = \"{durability}\""));
+    std::fs::write(world.path("standin.toml"), config).unwrap();
+    let mut received = HashSet::new();
+    let token = |body: &Value| claims_of(body["access_token"].as_str().unwrap())["jti"].as_str().unwrap().to_owned();
+    // Once with room: compiled images and databases are there afterwards.
+    let process = Process::start(&world);
+    received.insert(token(&ask(&process, "svc-router").await.1));
+    assert!(process.stop().success());
+
+    // Files may not grow beyond 256 blocks of 512 bytes (POSIX): the log's write fails with EFBIG as it would with ENOSPC.
+    let process = Process::under("trap '' XFSZ; ulimit -f 256;", &world);
+    let mut failed = 0;
+    for _ in 0..5_000 {
+        let (status, body) = ask(&process, "svc-router").await;
+        if status == 200 {
+            received.insert(token(&body));
+        } else {
+            assert_eq!((status, &body["code"]), (503, &json!("audit.unavailable")), "{body}");
+            assert!(!body.to_string().contains("access_token"));
+            failed += 1;
+        }
+        if failed == 20 {
+            break;
+        }
+    }
+    assert_eq!(failed, 20, "the disk is never full");
+    let ready = reqwest::get(process.url("/readyz")).await.unwrap();
+    assert_eq!((ready.status().as_u16(), ready.json::<Value>().await.unwrap()["unavailable"].clone()), (503, json!(["audit"])));
+    // Its log could not be closed in order, and it says so.
+    assert!(!process.stop().success());
+    world.verify_audit();
+    assert_eq!(permits(&world), received);
+    assert!(received.len() > 10, "{}", received.len());
+
+    // With room again it goes on behind the last whole line.
+    let process = Process::start(&world);
+    received.insert(token(&ask(&process, "svc-router").await.1));
+    assert!(process.stop().success());
+    assert_eq!(permits(&world), received);
+    world.verify_audit();
+}
+
+/// The tokens on record; each once.
+fn permits(world: &World) -> HashSet<String> {
+    let lines = world.audit_lines();
+    let permits: Vec<_> = lines.iter().filter(|line| line["outcome"] == "permit").collect();
+    let jtis: HashSet<String> = permits.iter().map(|line| line["jti"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(jtis.len(), permits.len());
+    jtis
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_address_space_means_no_pool_and_still_tokens() {
+    const NO_POOL: &str = "there is no pool of sandboxes";
+    let world = World::patient().await;
+    let process = Process::start(&world);
+    assert_eq!(ask(&process, "svc-router").await.0, 200);
+    assert!(!process.log().iter().any(|line| line.contains(NO_POOL)), "{:?}", process.log());
+    assert!(process.stop().success());
+
+    // 256 GiB: the pool reserves some TiB, one sandbox some GiB.
+    let short = format!("ulimit -v {};", 256 * 1024 * 1024);
+    let process = Process::under(&short, &world);
+    assert!(process.log().iter().any(|line| line.contains(NO_POOL)), "{:?}", process.log());
+    for _ in 0..8 {
+        let (status, body) = ask(&process, "svc-router").await;
+        assert_eq!((status, &body["sub"]), (200, &json!("user:acme:u-bob")), "{body}");
+    }
+    assert!(process.stop().success());
+    world.verify_audit();
+
+    let mut mint = shell(&short);
+    mint.args(["mint", "--client", "svc-router", "--user", "bob@example.com", "--audience", API, "--config"]);
+    let minted = mint.arg(world.path("standin.toml")).env("STANDIN_CLIENT_SECRET", SECRET).output().unwrap();
+    assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
+    assert_eq!(claims_of(String::from_utf8(minted.stdout).unwrap().trim())["sub"], "user:acme:u-bob");
+}
