@@ -1,5 +1,9 @@
 //! Puts a [`Standin`] together: from a configuration, from the embedding program's own parts, or from both.
 
+mod policy;
+
+pub use self::policy::policy_trust;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::audit::{Audit, AuditLog, Durability, LogOptions, OpenError, SealKey};
 use crate::bounded;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::config::{self, Config, PolicySource};
+use crate::config::{self, Config};
 use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
 use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
@@ -21,7 +25,9 @@ use crate::http::{Http, HttpCtx, Provider, ProviderCredential, ProviderError, Re
 use crate::image::{self, ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::{IssuerKeySets, Keys, Verifier};
-use crate::policy::{PolicyError, PolicyLimits, PolicyModule, PolicySlots};
+use crate::policy::signature::SignatureError;
+use crate::policy::trust::TrustError;
+use crate::policy::{PolicyError, PolicySlots};
 use crate::registry::{Registrations, Registry};
 use crate::sqlite::{Database, SqliteError};
 use crate::standin::{Inner, Limits, Shared, Snapshot, Standin};
@@ -62,6 +68,17 @@ pub enum BuildError {
     /// The policy module.
     #[error("policy: {0}")]
     Policy(#[from] PolicyError),
+    /// The policy module is not one that may become live.
+    #[error("policy: {0}")]
+    Trust(#[from] TrustError),
+    /// A file of `trusted_keys` is none.
+    #[error("policy: {path}: {source}")]
+    TrustedKey {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: SignatureError,
+    },
     /// The key folder.
     #[error("keys: {0}")]
     Keys(#[from] KeyFileError),
@@ -383,21 +400,6 @@ impl Loader {
             None => Arc::new(PolicySlots::new(Arc::new(self.policy(config)?))),
         };
         Ok(Snapshot { registry, keys, judge })
-    }
-
-    fn policy(&self, config: Option<&Config>) -> Result<PolicyModule, BuildError> {
-        let limits = config.map_or_else(PolicyLimits::default, |config| PolicyLimits {
-            memory: usize::try_from(config.policy.memory).unwrap_or(usize::MAX),
-            deadline: config.policy.deadline,
-            ..PolicyLimits::default()
-        });
-        let images = self.images.as_deref();
-        match config.map(|config| &config.policy.source) {
-            None | Some(PolicySource::Baseline) => {
-                Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?)
-            }
-            Some(PolicySource::File(path)) => Ok(PolicyModule::load(&self.runtime, images, &read(path)?, limits)?),
-        }
     }
 }
 

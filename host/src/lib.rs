@@ -101,5 +101,5 @@ pub mod store;
 pub use standin_guest::mint::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};
-pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, key_retention};
+pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, key_retention, policy_trust};
 pub use crate::standin::{Decision, NotReady, Permit, Snapshot, Standin, Target, attribute};

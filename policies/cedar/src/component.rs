@@ -27,6 +27,10 @@ impl Guest for Component {
             vec![Fault { file: String::new(), line: 1, column: 1, message, source_line: String::new() }]
         })
     }
+
+    fn rules() -> Vec<String> {
+        ENGINE.get().map(|engine| engine.rule_names().map(str::to_owned).collect()).unwrap_or_default()
+    }
 }
 
 impl Policy for Component {

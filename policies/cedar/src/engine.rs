@@ -93,6 +93,11 @@ impl Engine {
         self.rules.len()
     }
 
+    /// Their names, in the order of files and lines.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.id.as_str())
+    }
+
     /// Answers one request.
     ///
     /// # Errors
