@@ -17,6 +17,10 @@
 //! | `model` | question and verdict |
 //! | `engine` | all of it together |
 //! | `component` | the exports of the component, no logic |
+//!
+//! Natively it is there with the feature `native` only, for its unit tests: see `Cargo.toml`.
+
+#![cfg(any(target_family = "wasm", feature = "native"))]
 
 mod annotation;
 mod bundle;
