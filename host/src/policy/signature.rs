@@ -151,8 +151,8 @@ mod tests {
         let ((secret, public), (_, other)) = (generate(), generate());
         let signed = sign(&module(), &secret).unwrap();
         let id = trusting(&[]).add(&public).unwrap();
-        assert_eq!(signers(&signed).unwrap(), [id.clone()]);
-        assert_eq!(trusting(&[&other, &public]).verify(&signed).unwrap(), [id.clone()]);
+        assert_eq!(signers(&signed).unwrap(), [id.as_str()]);
+        assert_eq!(trusting(&[&other, &public]).verify(&signed).unwrap(), [id.as_str()]);
         assert!(matches!(trusting(&[&other]).verify(&signed), Err(SignatureError::Untrusted(named)) if named == [id]));
         // Signed again, by another: the former signature is gone.
         let (again, another) = generate();
