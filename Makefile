@@ -16,8 +16,10 @@ demo: toolchain ## Build, then run the main job for real on loopback
 test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test through the real component
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --package standin-policy-cedar --features native --all-targets -- -D warnings
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --package standin-policy-cedar --features native
 
 bench: toolchain ## Measure against the floor; writes target/bench.json (needs wrk)
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }

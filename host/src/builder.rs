@@ -1,5 +1,9 @@
 //! Puts a [`Standin`] together: from a configuration, from the embedding program's own parts, or from both.
 
+mod policy;
+
+pub use self::policy::policy_trust;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::audit::{Audit, AuditLog, Durability, LogOptions, OpenError, SealKey};
 use crate::bounded;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::config::{self, Config, PolicySource};
+use crate::config::{self, Config};
 use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
 use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
@@ -22,7 +26,9 @@ use crate::image::{self, ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::issuers::FetchError;
 use crate::keys::{IssuerKeySets, Keys, Verifier};
-use crate::policy::{PolicyError, PolicyLimits, PolicyModule, PolicySlots};
+use crate::policy::signature::SignatureError;
+use crate::policy::trust::TrustError;
+use crate::policy::{PolicyError, PolicySlots};
 use crate::registry::{Registrations, Registry};
 use crate::shared::{Limits, Shared, Snapshot};
 use crate::sqlite::{Database, SqliteError};
@@ -68,6 +74,17 @@ pub enum BuildError {
     /// The policy module.
     #[error("policy: {0}")]
     Policy(#[from] PolicyError),
+    /// The policy module is not one that may become live.
+    #[error("policy: {0}")]
+    Trust(#[from] TrustError),
+    /// A file of `trusted_keys` is none.
+    #[error("policy: {path}: {source}")]
+    TrustedKey {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: SignatureError,
+    },
     /// The key folder.
     #[error("keys: {0}")]
     Keys(#[from] KeyFileError),
@@ -411,17 +428,6 @@ impl Loader {
         };
         Ok(Snapshot { registry, keys, judge })
     }
-
-    fn policy(&self, config: Option<&Config>) -> Result<PolicyModule, BuildError> {
-        let limits = config.map_or_else(PolicyLimits::default, policy_limits);
-        let images = self.images.as_deref();
-        match config.map(|config| &config.policy.source) {
-            None | Some(PolicySource::Baseline) => {
-                Ok(PolicyModule::load(&self.runtime, images, crate::policy::BASELINE, limits)?)
-            }
-            Some(PolicySource::File(path)) => Ok(PolicyModule::load(&self.runtime, images, &read(path)?, limits)?),
-        }
-    }
 }
 
 impl Standin {
@@ -469,14 +475,6 @@ fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<FileKeys>, B
 
 fn seal(keys: &FileKeys, purpose: &str) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(*keys.hmac_key(purpose).expose())
-}
-
-fn policy_limits(config: &Config) -> PolicyLimits {
-    PolicyLimits {
-        memory: usize::try_from(config.policy.memory).unwrap_or(usize::MAX),
-        deadline: config.policy.deadline,
-        ..PolicyLimits::default()
-    }
 }
 
 fn runtime_options(config: &Config) -> RuntimeOptions {

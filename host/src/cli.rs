@@ -11,6 +11,7 @@ mod init;
 mod keys;
 mod mint;
 mod out;
+mod policy;
 mod request;
 mod serve;
 mod term;
@@ -70,6 +71,9 @@ enum Command {
     /// Fill and search the directory.
     #[command(subcommand)]
     Directory(directory::Command),
+    /// Write, test, sign and look into policy modules.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Verify audit logs, and accept a damaged one.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -140,6 +144,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Keys(command) => keys::run(command),
         Command::Directory(command) => block_on(directory::run(command)),
+        Command::Policy(command) => policy::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Component(args) => component::run(&args),
     };

@@ -129,6 +129,10 @@ pub struct PolicyModule {
     pub memory: u32,
     /// The most time of one evaluation.
     pub deadline: Duration,
+    /// Files of public keys, one of which has to have signed the module; without any, nobody has to.
+    pub trusted_keys: Vec<PathBuf>,
+    /// The SHA-256 the module has to have.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// Where a policy module comes from.

@@ -136,6 +136,16 @@ impl Runtime {
         Ok(Self { engine, options, pooled })
     }
 
+    /// The same without a pool, for what is done once: nothing is set aside for others.
+    ///
+    /// # Errors
+    /// Where the engine or its ticker cannot be made.
+    pub(crate) fn unpooled() -> Result<Self, EngineError> {
+        let engine = Engine::new(&base_config()).map_err(EngineError::Engine)?;
+        ticker::start(&engine).map_err(EngineError::Ticker)?;
+        Ok(Self { engine, options: RuntimeOptions::default(), pooled: false })
+    }
+
     /// The engine components are compiled for.
     pub fn engine(&self) -> &Engine {
         &self.engine

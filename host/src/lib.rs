@@ -103,7 +103,7 @@ pub mod store;
 pub use standin_guest::mint::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};
-pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, Unusable, inspect, key_retention};
+pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, Unusable, inspect, key_retention, policy_trust};
 pub use crate::call::{Decision, Permit, Target};
 pub use crate::shared::Snapshot;
 pub use crate::standin::{NotReady, Standin, attribute};

@@ -24,6 +24,15 @@ use crate::hex;
 use crate::image::{self, ImageCache, ImageError};
 
 mod answer;
+pub mod cases;
+pub mod inspect;
+pub mod pack;
+pub mod package;
+mod sections;
+pub mod signature;
+pub mod trust;
+
+pub use self::sections::SectionError;
 
 /// The default module: what the client's registration allows is permitted.
 pub const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
@@ -112,7 +121,7 @@ impl PolicyModule {
         }
         let engine = runtime.engine();
         let component = image::load(engine, cache, wasm)?;
-        check_imports(engine, &component)?;
+        check_imports(engine, &component).map_err(PolicyError::Import)?;
         let pre = prepare(engine, &component).map_err(EngineError::World)?;
         let digest = hex::encode(digest(&SHA256, wasm).as_ref());
         let sandboxes = Sandboxes { runtime: runtime.clone(), pre, limits, spare: Mutex::new(Vec::new()) };
@@ -194,10 +203,18 @@ impl Sandboxes {
     }
 }
 
-/// Refuses every import that carries a function or a resource and is not on the list.
-fn check_imports(engine: &Engine, component: &Component) -> Result<(), PolicyError> {
-    for (name, import) in component.component_type().imports(engine) {
-        let only_types = match &import.ty {
+/// Refuses the first import that no module is given, by its name.
+fn check_imports(engine: &Engine, component: &Component) -> Result<(), String> {
+    match imports(engine, component).into_iter().find(|(_, given)| !given) {
+        Some((refused, _)) => Err(answer::bounded(refused)),
+        None => Ok(()),
+    }
+}
+
+/// Every import, and whether a module is given it: one that carries a function or a resource has to be on the list.
+fn imports(engine: &Engine, component: &Component) -> Vec<(String, bool)> {
+    let given = |name: &str, item: &ComponentItem| {
+        let only_types = match item {
             ComponentItem::Type(_) => true,
             ComponentItem::ComponentInstance(instance) => {
                 instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
@@ -208,11 +225,10 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), PolicyErr
             | ComponentItem::Component(_)
             | ComponentItem::Resource(_) => false,
         };
-        if !only_types && !IMPORTABLE.iter().any(|package| name.starts_with(package)) {
-            return Err(PolicyError::Import(answer::bounded(name.into())));
-        }
-    }
-    Ok(())
+        only_types || IMPORTABLE.iter().any(|package| name.starts_with(package))
+    };
+    let all = component.component_type();
+    all.imports(engine).map(|(name, import)| (name.to_owned(), given(name, &import.ty))).collect()
 }
 
 fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<PolicyModulePre<State>> {

@@ -18,7 +18,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Marks a file as ours (`Stnd`): somebody else's database is not written to by mistake.
 const APPLICATION_ID: i64 = 0x5374_6e64;
 /// Each takes the schema from its place in the list to the next. Released ones never change.
-const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("sqlite/schema.sql"), include_str!("sqlite/policy_floor.sql")];
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 
-use super::{BuildError, Config, PolicySource, open_keys, policy_limits, providers, read};
+use super::policy::{limits, policy_trust};
+use super::{BuildError, Config, PolicySource, open_keys, providers, read};
 use crate::bounded;
 use crate::clock::{Clock, SystemClock};
 use crate::config::IssuerRegistration;
@@ -42,8 +43,9 @@ pub fn inspect(config: &Config) -> Vec<Unusable> {
 fn policy(config: &Config) -> Result<(), BuildError> {
     let PolicySource::File(path) = &config.policy.source else { return Ok(()) };
     let wasm = read(path)?;
+    policy_trust(&config.policy)?.check(&wasm)?;
     let runtime = Runtime::new(RuntimeOptions { slots: 1, ahead: 1, ..RuntimeOptions::default() })?;
-    PolicyModule::load(&runtime, None, &wasm, policy_limits(config))?;
+    PolicyModule::load(&runtime, None, &wasm, limits(config))?;
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::Problem;
-use super::reader::{Found, Section};
-use super::value::{boolean, choice, duration, integer, lifetime, path, size, sqlite, text};
+use super::reader::{Found, Section, values};
+use super::value::{boolean, choice, digest, duration, integer, lifetime, path, size, sqlite, text};
 use super::{AuditLog, Durability, Isolation, Limits, PolicyModule, PolicySource, Runtime, Server, SigningKeys, Timeouts, Tls};
 use crate::registry::Algorithm;
 
@@ -83,8 +83,16 @@ pub(super) fn policy(mut section: Section<'_>, base: &Path) -> PolicyModule {
         Some(_) => Err(Problem::NotOneOf { allowed: "\"builtin:baseline\", a path".to_owned() }),
         None => file(value).map(PolicySource::File),
     };
+    // The built-in one is part of this program: nobody signs it, and pinning it would pin the program.
+    for key in ["trusted_keys", "digest"] {
+        if section.has(key) && matches!(section.peek("module"), None | Some("builtin:baseline")) {
+            section.report(key, Problem::Useless { condition: "`module` naming a file" });
+        }
+    }
     let policy = PolicyModule {
         source: section.or("module", source, PolicySource::Baseline),
+        trusted_keys: values(&section.filled("trusted_keys", path(base)).unwrap_or_default()),
+        digest: section.optional("digest", text(digest)).map(|digest| digest.value),
         memory: section.or("memory", size(MIB..=1024 * MIB), 32 * MIB),
         deadline: section.or("deadline", duration(MILLISECOND..=10 * SECOND), 50 * MILLISECOND),
     };

@@ -380,6 +380,22 @@ fn both_ways_of_writing_tables_mean_the_same() {
     "",
     "client[1].secret_sha256: needs one of `secret_sha256`, `identities`, `attested = true`"
 )]
+#[case(
+    "module = \"policies/house.wasm\", memory = \"16MiB\", deadline = \"20ms\", trusted_keys = [\"policies/acme.pub.pem\"], ",
+    "",
+    "policy.digest: means nothing without `module` naming a file"
+)]
+#[case(
+    "\"policies/house.wasm\", memory = \"16MiB\", deadline = \"20ms\", trusted_keys = [\"policies/acme.pub.pem\"], digest",
+    "\"builtin:baseline\", digest",
+    "policy.digest: means nothing without `module` naming a file"
+)]
+#[case("[\"policies/acme.pub.pem\"]", "[]", "policy.trusted_keys: must not be empty")]
+#[case(
+    "digest = \"0f",
+    "digest = \"",
+    "policy.digest: must be a SHA-256 digest: 64 lowercase hex digits or 43 characters of base64url"
+)]
 #[case("isolation = \"reuse\", ", "", "runtime.reuse_count: means nothing without `isolation = \"reuse\"`")]
 #[case("client_secret_file = \"login.secret\"\n", "", "provider[0].client_secret_file: is needed with `client_id`")]
 #[case("client_id = \"standin\"\n", "", "provider[0].client_id: is needed with `client_secret_file`")]

@@ -82,7 +82,7 @@ fn a_newer_schema_is_refused() {
     let dir = folder();
     let path = dir.path().join("a.db");
     Database::create(&path).unwrap().connect().unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Database::open(&path), Err(SqliteError::Newer { found: 99, known: 1 })));
+    assert!(matches!(Database::open(&path), Err(SqliteError::Newer { found: 99, known: 2 })));
 }
 
 #[test]

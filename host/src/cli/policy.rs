@@ -1,0 +1,80 @@
+//! `standin policy`
+
+mod cases;
+mod inspect;
+mod keygen;
+mod pack;
+mod rollback;
+mod sign;
+mod sources;
+mod verify;
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use standin::bounded;
+
+/// The longest module, in bytes.
+const MAX_MODULE: u64 = 256 << 20;
+/// The longest key file, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
+
+/// Write, test, sign and look into policy modules.
+///
+/// A policy module is a WebAssembly component that decides each request in a sandbox of its own: no network, no keys, no clock.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Example, from a folder of Cedar policies to a module that serves:
+  standin policy test policies/ --cases cases/
+  standin policy pack --policies policies/ --cases cases/ --version 1 -o acme.policy.wasm
+  standin policy keygen acme
+  standin policy sign acme.policy.wasm --key acme.key.pem
+  standin policy verify acme.policy.wasm --key acme.pub.pem
+
+and in standin.toml:
+  policy = { module = \"acme.policy.wasm\", trusted_keys = [\"acme.pub.pem\"] }
+
+docs/policies.md has the whole story, docs/cedar.md what a Cedar policy sees.")]
+pub(crate) enum Command {
+    /// Make a module of a folder of policies.
+    Pack(pack::Args),
+    /// Ask a module, or a folder of policies, every question of its cases.
+    Test(cases::Args),
+    /// Show what a module is: manifest, imports, exports, size, signers.
+    Inspect(inspect::Args),
+    /// Make a key pair to sign modules with.
+    Keygen(keygen::Args),
+    /// Sign a module.
+    Sign(sign::Args),
+    /// Check that a key signed a module exactly as it is.
+    Verify(verify::Args),
+    /// Allow an older module to be live again.
+    Rollback(rollback::Args),
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Pack(args) => pack::run(&args),
+        Command::Test(args) => cases::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+    }
+}
+
+fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let read = File::open(path).and_then(|file| bounded::read(file, most));
+    read.with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
+    String::from_utf8(read(path, most)?).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,160 @@
+//! Policies and cases as they lie in folders.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use standin::policy::cases::Suite;
+use standin::policy::pack::{self, Fault, PackError, Package, Packed, Source};
+
+use crate::cli::out::tell;
+use super::super::{Refused, print_json, term};
+use super::{MAX_MODULE, read, read_text};
+
+/// The longest file of policies or cases, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+/// The deepest folder within the folder of policies.
+const MAX_DEPTH: usize = 16;
+/// The base question of a folder of cases.
+const BASE: &str = "base.json";
+
+/// A folder of policies, and what belongs to it.
+#[derive(Debug, clap::Args)]
+pub(super) struct SourceArgs {
+    /// What reads the policies: `cedar`, or the file of a component of world `policy-engine`.
+    #[arg(long, value_name = "ENGINE", default_value = "cedar")]
+    engine: PathBuf,
+    /// A schema that is not in the folder; it replaces the built-in one.
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
+    /// Entities that are not in the folder.
+    #[arg(long, value_name = "FILE")]
+    entities: Option<PathBuf>,
+}
+
+/// Sources, and where each of them lies.
+pub(super) struct Bundle {
+    engine: Vec<u8>,
+    sources: Vec<Source>,
+    paths: BTreeMap<String, PathBuf>,
+}
+
+impl Bundle {
+    /// Reads the folder. What begins with a dot, and a folder of cases, does not belong to the bundle.
+    pub(super) fn read(folder: &Path, args: &SourceArgs, cases: Option<&Path>) -> anyhow::Result<Self> {
+        let engine = match args.engine.to_str() {
+            Some("cedar") => pack::CEDAR.to_vec(),
+            Some(_) | None => read(&args.engine, MAX_MODULE)?,
+        };
+        let mut bundle = Self { engine, sources: Vec::new(), paths: BTreeMap::new() };
+        let cases = cases.and_then(|cases| cases.canonicalize().ok());
+        bundle.collect(folder, "", cases.as_deref(), 0)?;
+        if let Some(schema) = &args.schema {
+            bundle.add("schema.cedarschema", schema)?;
+        }
+        if let Some(entities) = &args.entities {
+            bundle.add("entities.json", entities)?;
+        }
+        if bundle.sources.is_empty() {
+            bail!("{} holds no policies", folder.display());
+        }
+        Ok(bundle)
+    }
+
+    fn collect(&mut self, folder: &Path, prefix: &str, cases: Option<&Path>, depth: usize) -> anyhow::Result<()> {
+        if depth > MAX_DEPTH {
+            bail!("{} lies too deep", folder.display());
+        }
+        for (name, path) in entries(folder)? {
+            if name.starts_with('.') || (path.is_dir() && cases.is_some() && path.canonicalize().ok().as_deref() == cases) {
+                continue;
+            }
+            let name = format!("{prefix}{name}");
+            if path.is_dir() {
+                self.collect(&path, &format!("{name}/"), cases, depth + 1)?;
+            } else {
+                self.add(&name, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, path: &Path) -> anyhow::Result<()> {
+        if let Some(other) = self.paths.insert(name.to_owned(), path.to_owned()) {
+            bail!("{} and {} would both be {name}", other.display(), path.display());
+        }
+        self.sources.push(Source { name: name.to_owned(), content: read_text(path, MAX_FILE)? });
+        Ok(())
+    }
+
+    /// Packs it, and shows every fault with its line.
+    pub(super) fn pack(&self, name: &str, version: u64, cases: Option<Suite>, json: bool) -> anyhow::Result<Packed> {
+        let package = Package { name: name.to_owned(), version, sources: self.sources.clone(), cases };
+        match pack::pack(&self.engine, &package) {
+            Ok(packed) => Ok(packed),
+            Err(PackError::Faults(faults)) => {
+                self.show(&faults, json)?;
+                Err(Refused.into())
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn show(&self, faults: &[Fault], json: bool) -> anyhow::Result<()> {
+        let place = |fault: &Fault| self.paths.get(&fault.file).map_or(fault.file.clone(), |path| path.display().to_string());
+        if json {
+            let faults = faults.iter().map(|fault| {
+                let Fault { line, column, message, source_line, .. } = fault;
+                json!({ "file": place(fault), "line": line, "column": column, "message": message, "source_line": source_line })
+            });
+            return print_json(&json!({ "ok": false, "faults": faults.collect::<Vec<_>>() }));
+        }
+        for fault in faults {
+            tell!("{}", shown(&place(fault), fault, term::Stream::Err));
+        }
+        tell!("{}", PackError::Faults(faults.to_vec()));
+        Ok(())
+    }
+}
+
+/// A fault with its line, and a mark below the place.
+fn shown(file: &str, fault: &Fault, stream: term::Stream) -> String {
+    let number = fault.line.to_string();
+    let margin = " ".repeat(number.len());
+    let before = usize::try_from(fault.column.saturating_sub(1)).unwrap_or(0);
+    // A tab is as wide as the terminal has it: the mark stands behind the same ones.
+    let blank: String = fault.source_line.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let head = format!("{} {}", stream.red("error:"), stream.bold(&fault.message));
+    let line = format!("{} {}", stream.dim(&format!("{number} |")), fault.source_line);
+    let mark = format!("{} {blank}{}", stream.dim(&format!("{margin} |")), stream.red("^"));
+    format!("{head}\n{margin}--> {file}:{}:{}\n{line}\n{mark}\n", fault.line, fault.column)
+}
+
+/// The cases of a folder: every `*.json`, as patches to its `base.json` if it has one.
+pub(super) fn suite(folder: &Path) -> anyhow::Result<Suite> {
+    let (mut base, mut files) = (None, Vec::new());
+    for (name, path) in entries(folder)? {
+        if name == BASE {
+            base = Some(read_text(&path, MAX_FILE)?);
+        } else if Path::new(&name).extension().is_some_and(|extension| extension == "json") {
+            files.push((name, read_text(&path, MAX_FILE)?));
+        }
+    }
+    let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let suite = Suite::of(files, base.as_deref().map(|text| (BASE, text)));
+    suite.with_context(|| format!("the cases of {}", folder.display()))
+}
+
+/// What is in a folder, in the order of the names.
+fn entries(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let unreadable = || format!("cannot read the folder {}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { bail!("{} is not UTF-8", path.display()) };
+        found.push((name.to_owned(), path));
+    }
+    found.sort();
+    Ok(found)
+}

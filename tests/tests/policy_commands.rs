@@ -1,0 +1,146 @@
+//! `standin policy`, as a person or a script uses it; `make test` builds the command first.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use standin_tests::process;
+
+fn standin(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(process::binary()).current_dir(folder).arg("policy").args(arguments).output().unwrap()
+}
+
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = standin(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Exit code 1, and what it said on standard output and on standard error.
+fn refused(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let output = standin(folder, arguments);
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {out}{err}");
+    (out, err)
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_slice(&standin(folder, &[arguments, &["--json"]].concat()).stdout).unwrap()
+}
+
+const PEOPLE: &str =
+    "@id(\"people\")\npermit (principal, action, resource);\n\n@id(\"robots\")\nforbid (principal, action, resource is Host);\n";
+const CASES: &str = r#"{ "cases": [{ "name": "people", "expect": { "effect": "permit", "reasons": ["people"] } }] }"#;
+
+/// A folder with policies and cases.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for inner in ["policies", "cases"] {
+        std::fs::create_dir(folder.path().join(inner)).unwrap();
+    }
+    std::fs::write(folder.path().join("policies/people.cedar"), PEOPLE).unwrap();
+    std::fs::write(folder.path().join("cases/people.json"), CASES).unwrap();
+    folder
+}
+
+const PACK: [&str; 9] = ["pack", "--policies", "policies", "--cases", "cases", "--version", "7", "-o", "acme.policy.wasm"];
+
+#[test]
+fn the_readmes_way_to_a_policy_of_ones_own_leads_there() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let section = readme.split("## Write your own policy").nth(1).unwrap();
+    let block = section.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let script: String = block.lines().map(|line| line.strip_prefix("$ ").unwrap_or(line).to_owned() + "\n").collect();
+    let folder = tempfile::tempdir().unwrap();
+    let binary = process::binary();
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder.path()).env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("every rule was reached"), "{said}");
+    let setting = section.split('`').find(|code| code.starts_with("policy = {")).unwrap();
+    std::fs::write(folder.path().join("standin.toml"), format!("issuer = \"https://obo.example.com\"\n{setting}\n")).unwrap();
+    done(folder.path(), &["verify", "house.policy.wasm", "--config", "standin.toml"]);
+    assert!(done(folder.path(), &["test", "house.policy.wasm"]).contains("ok 2 cases"));
+}
+
+#[test]
+fn packing_twice_makes_one_file_and_faults_show_their_line() {
+    let folder = folder();
+    let folder = folder.path();
+    assert!(done(folder, &PACK).contains("packed acme.policy.wasm: acme version 7"));
+    let first = std::fs::read(folder.join("acme.policy.wasm")).unwrap();
+    let again = json(folder, &PACK);
+    assert_eq!((again["ok"].as_bool(), again["manifest"]["rules"][1].as_str()), (Some(true), Some("robots")));
+    assert!(std::fs::read(folder.join("acme.policy.wasm")).unwrap() == first, "another file");
+
+    std::fs::write(folder.join("policies/wrong.cedar"), "// a comment\n\tpermit (principal, acton, resource);\n").unwrap();
+    let (_, said) = refused(folder, &PACK);
+    assert!(said.contains("--> policies/wrong.cedar:2:21\n"), "{said}");
+    assert!(said.contains("2 | \tpermit (principal, acton, resource);\n  | \t                   ^\n"), "{said}");
+    let faults = json(folder, &PACK);
+    let fault = &faults["faults"][0];
+    assert_eq!((fault["file"].as_str(), fault["line"].as_u64()), (Some("policies/wrong.cedar"), Some(2)), "{faults}");
+    std::fs::remove_file(folder.join("policies/wrong.cedar")).unwrap();
+
+    std::fs::write(folder.join("policies/notes.txt"), "").unwrap();
+    assert!(refused(folder, &PACK).1.contains("policies/notes.txt:1:1"));
+    std::fs::remove_file(folder.join("policies/notes.txt")).unwrap();
+    std::fs::write(folder.join("cases/people.json"), "{").unwrap();
+    assert!(refused(folder, &PACK).1.contains("people.json"));
+    assert!(refused(folder, &["pack", "--policies", "cases/none", "--version", "1", "-o", "a.wasm"]).1.contains("cases/none"));
+    let none = standin(folder, &["pack", "--policies", "policies", "--version", "0", "-o", "a.wasm"]);
+    assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn cases_that_fail_show_a_difference_and_rules_that_were_not_reached() {
+    let folder = folder();
+    let folder = folder.path();
+    let folder_test = ["test", "policies", "--cases", "cases"];
+    let said = done(folder, &folder_test);
+    assert!(said.contains("ok 1 cases") && said.contains("no case reached robots"), "{said}");
+    refused(folder, &[&folder_test[..], &["--every-rule"]].concat());
+    let wrong = CASES.replace("\"permit\"", "\"permit\", \"ttl\": 60").replace("[\"people\"]", "[\"persons\"]");
+    std::fs::write(folder.join("cases/people.json"), wrong).unwrap();
+    let (said, _) = refused(folder, &folder_test);
+    assert!(said.contains("FAILED people.json: people\n  ttl\n    - 60\n    + (none)\n  reasons\n"), "{said}");
+    assert!(said.contains("    - [\"persons\"]\n    + [\"people\"]\n") && said.contains("failed 1 of 1 cases"), "{said}");
+    let report = json(folder, &folder_test);
+    assert_eq!(report["report"]["failures"][0]["got"]["reasons"][0], "people");
+    assert_eq!(report["report"]["unreached"][0], "robots");
+
+    let bare = &PACK[..3];
+    done(folder, &[bare, &["--version", "1", "-o", "bare.wasm"]].concat());
+    assert!(refused(folder, &["test", "bare.wasm"]).1.contains("packed without cases"));
+    assert!(refused(folder, &["test", "policies"]).1.contains("there are no cases"));
+    assert!(refused(folder, &["test", "policies/people.cedar"]).1.contains("no WebAssembly component"));
+}
+
+#[test]
+fn a_module_is_looked_into_signed_and_verified() {
+    let folder = folder();
+    let folder = folder.path();
+    done(folder, &PACK);
+    let page = done(folder, &["inspect", "acme.policy.wasm"]);
+    for line in ["name     acme version 7", "rules    2", "cases    1", "signer   none", "export   load"] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    assert!(page.contains("standin:obo/policy@0.1.0") && !page.contains("refused"), "{page}");
+    let id = json(folder, &["keygen", "acme"])["key_id"].as_str().unwrap().to_owned();
+    assert!(refused(folder, &["keygen", "acme"]).1.contains("acme.key.pem"));
+    done(folder, &["keygen", "other"]);
+    assert!(refused(folder, &["verify", "acme.policy.wasm", "--key", "acme.pub.pem"]).1.contains("is not signed"));
+    assert!(done(folder, &["sign", "acme.policy.wasm", "--key", "acme.key.pem"]).contains(&id));
+    assert_eq!(json(folder, &["inspect", "acme.policy.wasm"])["signers"][0], id.as_str());
+    assert!(done(folder, &["verify", "acme.policy.wasm", "--key", "other.pub.pem", "--key", "acme.pub.pem"]).contains(&id));
+    assert!(refused(folder, &["verify", "acme.policy.wasm", "--key", "other.pub.pem"]).1.contains("no trusted key"));
+    let verdict = json(folder, &["verify", "acme.policy.wasm", "--key", "other.pub.pem"]);
+    assert_eq!(verdict["ok"], false);
+    assert!(refused(folder, &["sign", "acme.policy.wasm", "--key", "acme.pub.pem"]).1.contains("no Ed25519 secret key"));
+    assert!(refused(folder, &["verify", "acme.policy.wasm", "--key", "acme.key.pem"]).1.contains("no Ed25519 public key"));
+    assert!(refused(folder, &["inspect", "policies/people.cedar"]).1.contains("no WebAssembly component"));
+    // Signing does not change what it says, nor whose cases travel with it.
+    assert!(done(folder, &["test", "acme.policy.wasm"]).contains("ok 1 cases"));
+}
