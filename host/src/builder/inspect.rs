@@ -3,10 +3,10 @@
 use std::fs::File;
 
 use super::policy::{limits, policy_trust};
-use super::{BuildError, Config, PolicySource, open_keys, providers, read};
+use super::{BuildError, Config, open_keys, providers, read};
 use crate::bounded;
 use crate::clock::{Clock, SystemClock};
-use crate::config::IssuerRegistration;
+use crate::config::{IssuerRegistration, PolicySource};
 use crate::engine::{Runtime, RuntimeOptions};
 use crate::keys::issuers::FetchError;
 use crate::keys::jwk::{KeySet, MAX_SET_BYTES};

@@ -10,10 +10,10 @@ use standin::policy::cases::{Failure, Report, Suite};
 use standin::policy::package::{PackageManifest, cases_of};
 use standin::policy::{PolicyLimits, PolicyModule};
 
-use crate::cli::out::say;
 use super::super::{Refused, print_json, term};
 use super::sources::{Bundle, SourceArgs, suite};
 use super::{MAX_MODULE, read};
+use crate::cli::out::say;
 
 /// Asks every question of the cases in the sandbox that serves, and shows each answer that is another.
 ///

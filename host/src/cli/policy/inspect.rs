@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use standin::policy::inspect::{Inspection, inspect};
 
-use crate::cli::out::say;
 use super::super::{print_json, term};
 use super::{MAX_MODULE, read};
+use crate::cli::out::say;
 
 /// Shows what a module is, without running it. Signers are only named: `standin policy verify` verifies.
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn print(inspection: &Inspection) -> anyhow::Result<()> {
     let stream = term::Stream::Out;
-    let line = |name: &str, value: &str| say!("{} {value}", stream.bold(&format!("{name:<8}")))?;
+    let line = |name: &str, value: &str| say!("{} {value}", stream.bold(&format!("{name:<8}")));
     match &inspection.manifest {
         Some(manifest) => {
             line("name", &format!("{} version {}", manifest.name, manifest.version))?;
@@ -46,7 +46,7 @@ fn print(inspection: &Inspection) -> anyhow::Result<()> {
     line("digest", &format!("sha256 {}", inspection.digest))?;
     match inspection.signers.as_slice() {
         [] => line("signer", "none")?,
-        signers => signers.iter().try_for_each(|signer| line("signer", &format!("key {signer} (not verified)"))),
+        signers => signers.iter().try_for_each(|signer| line("signer", &format!("key {signer} (not verified)")))?,
     }
     for import in &inspection.imports {
         let refused =

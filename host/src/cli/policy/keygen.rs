@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use serde_json::json;
 use standin::policy::signature::{TrustedKeys, generate};
 
-use crate::cli::out::say;
 use super::super::{print_json, term};
+use crate::cli::out::say;
 
 /// Makes an Ed25519 key pair: NAME.key.pem (mode 0600), which signs, and NAME.pub.pem, which servers trust.
 #[derive(Debug, clap::Args)]

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::out::say;
 use super::super::{print_json, term};
 use super::sources::{Bundle, SourceArgs, suite};
 use super::write;
+use crate::cli::out::say;
 
 /// Reads and checks the policies once, and writes a module that begins with them parsed.
 ///

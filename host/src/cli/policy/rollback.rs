@@ -7,9 +7,9 @@ use serde_json::json;
 use standin::policy::trust::Floor;
 use standin::sqlite::Database;
 
-use crate::cli::out::say;
 use super::super::{ConfigArg, print_json, term};
 use super::{MAX_MODULE, read};
+use crate::cli::out::say;
 
 /// Allows a module that is older than one that was live. Name it in standin.toml and reload; nothing changes before that.
 #[derive(Debug, clap::Args)]

@@ -6,9 +6,9 @@ use serde_json::json;
 use standin::policy::signature::{sign, signers};
 use zeroize::Zeroizing;
 
-use crate::cli::out::say;
 use super::super::{print_json, term};
 use super::{MAX_KEY, MAX_MODULE, read, read_text, write};
+use crate::cli::out::say;
 
 /// Signs a module, in the module itself. A signature that it has already is replaced.
 #[derive(Debug, clap::Args)]

@@ -8,9 +8,9 @@ use serde_json::json;
 use standin::policy::cases::Suite;
 use standin::policy::pack::{self, Fault, PackError, Package, Packed, Source};
 
-use crate::cli::out::tell;
 use super::super::{Refused, print_json, term};
 use super::{MAX_MODULE, read, read_text};
+use crate::cli::out::tell;
 
 /// The longest file of policies or cases, in bytes.
 const MAX_FILE: u64 = 64 << 20;

@@ -7,9 +7,9 @@ use standin::config::Config;
 use standin::policy::signature::{SignatureError, TrustedKeys};
 use standin::policy::trust::{Trust, TrustError};
 
-use crate::cli::out::{say, tell};
 use super::super::{BadConfig, Refused, print_json, term};
 use super::{MAX_KEY, MAX_MODULE, read, read_text};
+use crate::cli::out::{say, tell};
 
 /// Checks that a key signed a module exactly as it is. With --config it asks what a server would ask: `trusted_keys` and `digest`.
 #[derive(Debug, clap::Args)]
