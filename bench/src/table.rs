@@ -102,9 +102,9 @@ impl Table {
 fn reason(row: &str) -> &'static str {
     match row.split_once('/').map(|(section, _)| section) {
         Some("pipeline") => {
-            "beside the two signatures, which are the floor, a request costs about 20 µs in the component's own code (a quarter of \
-             it allocation, a sixth writing JSON, the rest spread over hundreds of functions built for size), 8 µs for values \
-             copied into and out of it, 9 µs for the host's check of what it is to sign and for the audit event, and 3 µs for the \
+            "of what a request costs beside the two signatures, which are the floor, half is the component's own code (a quarter of \
+             it allocation, a sixth writing JSON, the rest spread over hundreds of functions built for size), a fifth values \
+             copied into and out of it, a quarter the host's check of what it is to sign and the audit event, the rest the \
              policy's evaluation. A fresh sandbox adds what `parts/core-sandbox`, and `parts/policy-fresh` over \
              `parts/policy-reused`, show: half of it making instances, half clearing them"
         }
