@@ -7,14 +7,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use standin::clock::{Clock as _, SystemClock};
 use standin::engine::{Isolation, Runtime, RuntimeOptions};
 use standin::policy::cases::Suite;
 use standin::policy::pack::{CEDAR, Package, Packed, Source, pack};
 use standin::policy::signature::{generate, sign};
 use standin::policy::trust::TrustError;
 use standin::policy::{PolicyLimits, PolicyModule};
-use standin::types::{Descriptor, Effect, Input, Party, Request, Subject};
+use standin::types::{Descriptor, Request, Subject};
 use standin::{BuildError, Standin};
 use standin_tests::idp::claims_of;
 use standin_tests::requests::{request, user};
@@ -162,56 +161,4 @@ async fn a_version_goes_up_and_comes_down_by_rollback_only() {
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((said["version"].as_u64(), said["before"].as_u64()), (Some(1), Some(2)));
     assert!(mint(&world.standin().await, "alice@example.com").await.is_ok());
-}
-
-fn question() -> Input {
-    let party = |kind: &str, id: &str| Party {
-        kind: kind.into(),
-        id: id.into(),
-        tenants: vec!["acme".into()],
-        provisional: false,
-        attributes: vec![],
-    };
-    Input {
-        caller: party("client", "client:svc-3"),
-        subject: party("user", "user:acme:alice"),
-        chain: vec![],
-        tenant: "acme".into(),
-        audience: vec!["https://api.example.com".into()],
-        scope: vec!["expenses:read".into()],
-        ttl: 300,
-        flow: "local".into(),
-        step: None,
-        now: 1_768_386_600,
-        attributes: vec![],
-    }
-}
-
-/// Ten policies, two of which can match by their scope.
-#[test]
-#[ignore = "measures; run it alone, with --nocapture"]
-fn what_an_evaluation_of_ten_policies_costs() {
-    let mut text = String::from(
-        "@id(\"protected\") forbid (principal, action, resource) when { resource has protected && resource.protected };\n",
-    );
-    for number in 0..9 {
-        text.push_str(&format!(
-            "@id(\"p{number}\") @max_ttl(\"5m\") permit (principal == Client::\"client:svc-{number}\", action == Action::\"mint\", \
-             resource is User) when {{ principal in context.tenant && resource in context.tenant && !resource.provisional }};\n"
-        ));
-    }
-    let packed = packed(&[("ten.cedar".into(), text)], 1);
-    println!("{} bytes, {} KiB of memory", packed.wasm.len(), packed.manifest.memory / 1024);
-    let (question, clock) = (question(), SystemClock::default());
-    for (name, isolation) in [("fresh", Isolation::Request), ("reused", Isolation::Reuse(1_000_000))] {
-        let module = load(&packed.wasm, isolation);
-        let batch = || {
-            let begun = clock.monotonic();
-            for _ in 0..2_000 {
-                assert!(matches!(module.evaluate(&question).unwrap().effect, Effect::Permit(_)));
-            }
-            (clock.monotonic() - begun) / 2_000
-        };
-        println!("{name}: {:?}", (0..10).map(|_| batch()).min().unwrap());
-    }
 }
