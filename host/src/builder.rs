@@ -4,7 +4,6 @@ mod policy;
 
 pub use self::policy::policy_trust;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::config::{self, Config};
 use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
 use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
-use crate::http::{Http, HttpCtx, Provider, ProviderCredential, ProviderError, ReqwestHttp};
+use crate::http::{Http, HttpCtx, ProviderError, ReqwestHttp};
 use crate::image::{self, ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::issuers::FetchError;
@@ -37,8 +36,10 @@ use crate::state::{self, RequestState};
 use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
 
 mod inspect;
+mod providers;
 
 pub use self::inspect::{Unusable, inspect};
+use self::providers::providers;
 
 /// The component this crate was built with.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.wasm"));
@@ -488,37 +489,6 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         },
         ..RuntimeOptions::default()
     }
-}
-
-fn providers(config: Option<&Config>) -> Result<HashMap<String, Provider>, BuildError> {
-    let configured = config.map(|config| config.providers.as_slice()).unwrap_or_default();
-    configured
-        .iter()
-        .map(|provider| {
-            let credential = provider.credential.as_ref().map(read_credential).transpose()?;
-            let max_body = usize::try_from(provider.max_body).unwrap_or(usize::MAX);
-            let made = Provider::new(&provider.origin, credential).map(|made| made.with_limits(provider.timeout, max_body));
-            let made = made.map_err(|source| BuildError::Provider { name: provider.name.clone(), source })?;
-            Ok((provider.name.clone(), made))
-        })
-        .collect()
-}
-
-fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCredential, BuildError> {
-    let path = &credential.secret_file;
-    let unreadable = |source| BuildError::Unreadable { path: path.clone(), source };
-    let open_to_others = {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o077 != 0
-    };
-    if open_to_others {
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the file is open to others: mode 0600 is needed",
-        )));
-    }
-    let secret = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
-    Ok(ProviderCredential::new(&credential.client_id, Zeroizing::new(secret.trim().to_owned())))
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, BuildError> {

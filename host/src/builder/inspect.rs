@@ -3,7 +3,8 @@
 use std::fs::File;
 
 use super::policy::{limits, policy_trust};
-use super::{BuildError, Config, open_keys, providers, read};
+use super::providers::providers;
+use super::{BuildError, Config, open_keys, read};
 use crate::bounded;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{IssuerRegistration, PolicySource};
