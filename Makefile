@@ -16,14 +16,15 @@ demo: toolchain ## Build, then run the main job for real on loopback
 test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test through the real component
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --package standin-policy-cedar --features native --all-targets -- -D warnings
+	for engine in cedar rego; do $(CARGO) clippy --locked --package standin-policy-$$engine --features native --all-targets -- -D warnings || exit 1; done
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
-	$(CARGO) test --locked --package standin-policy-cedar --features native
+	for engine in cedar rego; do $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
 
 bench: toolchain ## Measure against the floor; writes target/bench.json (needs wrk)
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
 	$(CARGO) build --release --locked --package standin --package standin-bench
+	$(CARGO) build --release --locked --package standin-policy-cedar --features native --example native
 	$(CARGO) run --release --quiet --locked --package standin-bench
 
 deny: ## Check licences, bans and sources of the dependencies
@@ -40,7 +41,13 @@ toolchain:
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
-# The verifier that is not Rust.
+# The verifier and the interpreter that are not Rust, and what makes policy modules of JavaScript and of Python.
 peers:
 	@command -v npm >/dev/null || { echo "make test needs Node.js with npm, for an independent verifier of the tokens" >&2; exit 1; }
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "make test needs Python 3.10 with venv, for a policy in Python" >&2; exit 1; }
 	@cd tests/peers && npm ci --silent --no-audit --no-fund
+	@$(MAKE) --silent --directory policies/examples/javascript tools
+	@$(MAKE) --silent --directory policies/examples/python tools
+	@python3 -m pip --version >/dev/null || { echo "make test needs Python 3 with pip, for an independent reading of Rego policies" >&2; exit 1; }
+	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: \
+		--upgrade --target python_modules --requirement requirements.txt

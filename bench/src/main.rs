@@ -7,10 +7,13 @@ mod cold;
 mod floor;
 mod growth;
 mod http;
+mod languages;
 mod native;
 mod parts;
 mod pipeline;
+mod policies;
 mod process;
+mod swap;
 mod table;
 mod world;
 
@@ -28,8 +31,8 @@ struct Options {
     seconds: u64,
 }
 
-const SECTIONS: [&str; 5] = ["pipeline", "parts", "http", "cold", "growth"];
-const USAGE: &str = "usage: standin-bench [--only SECTION]... [--seconds N]   (sections: pipeline, parts, http, cold, growth)";
+const SECTIONS: [&str; 8] = ["pipeline", "parts", "policies", "languages", "swap", "http", "cold", "growth"];
+const USAGE: &str = "usage: standin-bench [--only SECTION]... [--seconds N]   (sections: pipeline, parts, policies, languages,\n       swap, http, cold, growth)";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -58,6 +61,15 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     }
     if wanted("parts") {
         parts::measure(&mut table)?;
+    }
+    if wanted("policies") {
+        policies::measure(&mut table)?;
+    }
+    if wanted("languages") {
+        languages::measure(&mut table)?;
+    }
+    if wanted("swap") {
+        swap::measure(&mut table)?;
     }
     if wanted("growth") {
         growth::measure(&mut table)?;

@@ -20,7 +20,8 @@ pub(crate) enum Bar {
 #[derive(Clone, Serialize)]
 struct Row {
     name: String,
-    value: f64,
+    /// `None` where it could not be measured.
+    value: Option<f64>,
     unit: &'static str,
     ratio: Option<f64>,
     of: Option<&'static str>,
@@ -58,13 +59,19 @@ impl Table {
         beside: String,
     ) {
         let base = of.and_then(|of| self.rows.iter().find(|row| row.name == of));
-        let ratio = base.map(|base| value / base.value);
-        self.rows.push(Row { name: name.to_owned(), value, unit, ratio, of, shown: Some(Shown { bar, beside }) });
+        let ratio = base.and_then(|base| base.value).map(|base| value / base);
+        self.rows.push(Row { name: name.to_owned(), value: Some(value), unit, ratio, of, shown: Some(Shown { bar, beside }) });
+    }
+
+    /// Adds a row that could not be measured, and why.
+    pub(crate) fn add_absent(&mut self, name: &str, unit: &'static str, why: String) {
+        let shown = Some(Shown { bar: None, beside: why });
+        self.rows.push(Row { name: name.to_owned(), value: None, unit, ratio: None, of: None, shown });
     }
 
     /// Adds a row to the file only.
     pub(crate) fn add_detail(&mut self, name: String, value: f64, unit: &'static str) {
-        self.rows.push(Row { name, value, unit, ratio: None, of: None, shown: None });
+        self.rows.push(Row { name, value: Some(value), unit, ratio: None, of: None, shown: None });
     }
 
     /// Prints the table, and below it why a missed bar was missed.
@@ -74,8 +81,8 @@ impl Table {
             let Some(shown) = &row.shown else { continue };
             let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
             let bar = shown.bar.map(|bar| describe(bar, row)).unwrap_or_default();
-            let line =
-                format!("{:<24} {:>12} {:<6} {ratio:>7}  {bar:<12} {}", row.name, number(row.value), row.unit, shown.beside);
+            let value = row.value.map_or_else(|| "-".to_owned(), number);
+            let line = format!("{:<24} {value:>12} {:<6} {ratio:>7}  {bar:<12} {}", row.name, row.unit, shown.beside);
             println!("{}", line.trim_end());
         }
         for row in &self.rows {
@@ -121,7 +128,7 @@ fn is_met(bar: Bar, row: &Row) -> bool {
     match bar {
         Bar::RatioAtMost(most) => row.ratio.is_some_and(|ratio| ratio <= most),
         Bar::RatioAtLeast(least) => row.ratio.is_some_and(|ratio| ratio >= least),
-        Bar::ValueAtMost(most) => row.value <= most,
+        Bar::ValueAtMost(most) => row.value.is_some_and(|value| value <= most),
     }
 }
 

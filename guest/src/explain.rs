@@ -43,9 +43,10 @@ impl Page {
 fn dry_run(ports: &impl Ports, attempt: &mut Attempt, mut request: Request, page: &mut Page) -> Result<(), Problem> {
     let caller = pipeline::authenticate(ports, attempt, &mut request)?;
     page.write("caller", party(&caller));
-    let target = pipeline::find(ports, attempt, caller, &request)?;
-    page.write("subject", subject(target.resolved()));
-    page.write("tenant", json!(target.resolved().tenant));
+    let found = pipeline::find(ports, attempt, caller, &request)?;
+    page.write("subject", subject(found.resolved()));
+    page.write("tenant", json!(found.resolved().tenant));
+    let target = pipeline::bound(ports, attempt, found, &request)?;
     page.write("ceilings", ceilings(target.ceiling()));
     let permit = pipeline::evaluate(ports, attempt, target, &request)?;
     page.write("ceilings", ceilings(permit.ceiling()));
@@ -84,7 +85,7 @@ fn subject(resolved: &Resolved) -> Value {
 fn ceilings(ceiling: &Ceiling) -> Value {
     json!({
         "scope": { "asked": ceiling.asked.as_slice(), "terms": ceiling.terms },
-        "audience": ceiling.audience,
+        "audience": { "asked": ceiling.asked_audience, "terms": ceiling.audience_terms },
         "ttl": ceiling.caps,
     })
 }

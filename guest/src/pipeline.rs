@@ -9,7 +9,7 @@ use crate::id;
 use crate::mint::{self, Flow};
 use crate::policy::{self, Permit};
 use crate::ports::{Credential, Failure, Minted, Ports, Reason, Request};
-use crate::target::{self, Target};
+use crate::target::{self, Found, Target};
 
 /// A target and the attempt it belongs to.
 #[derive(Debug)]
@@ -96,14 +96,20 @@ pub(crate) fn begin(ports: &impl Ports, request: &mut Request) -> Result<Attempt
     if request.correlation_id.is_empty() {
         request.correlation_id = ports.bits128().map(|bits| format!("{:032x}", u128::from_be_bytes(bits))).unwrap_or_default();
     }
-    let well_formed = id::is_opaque(&request.correlation_id);
+    // What cannot be a step's name is too odd for the record.
+    let odd_step = request.step.take_if(|step| !id::is_opaque(step)).is_some();
+    let malformed = if !id::is_opaque(&request.correlation_id) { Some("correlation_id") } else { odd_step.then_some("step") };
     let attempt = Attempt::begin(ports, request);
-    if well_formed { Ok(attempt) } else { Err(attempt.failed(ports, &Problem::at(RequestError::InvalidField, "correlation_id"))) }
+    match malformed {
+        None => Ok(attempt),
+        Some(field) => Err(attempt.failed(ports, &Problem::at(RequestError::InvalidField, field))),
+    }
 }
 
 fn resolve(ports: &impl Ports, attempt: &mut Attempt, mut request: Request) -> Result<(Target, Request), Problem> {
     let caller = authenticate(ports, attempt, &mut request)?;
-    let target = find(ports, attempt, caller, &request)?;
+    let found = find(ports, attempt, caller, &request)?;
+    let target = bound(ports, attempt, found, &request)?;
     Ok((target, request))
 }
 
@@ -116,9 +122,13 @@ pub(crate) fn authenticate(ports: &impl Ports, attempt: &mut Attempt, request: &
     Ok(caller)
 }
 
-pub(crate) fn find(ports: &impl Ports, attempt: &mut Attempt, caller: Caller, request: &Request) -> Result<Target, Problem> {
+pub(crate) fn find(ports: &impl Ports, attempt: &mut Attempt, caller: Caller, request: &Request) -> Result<Found, Problem> {
     let found = target::resolve(ports, attempt.settings(), attempt.now(), caller, request)?;
     attempt.resolved(found.resolved());
+    Ok(found)
+}
+
+pub(crate) fn bound(ports: &impl Ports, attempt: &mut Attempt, found: Found, request: &Request) -> Result<Target, Problem> {
     let target = found.bounded(ports, attempt.settings(), attempt.now(), request)?;
     attempt.stage("resolve", ports);
     Ok(target)

@@ -18,6 +18,9 @@ pub struct Grant {
     pub scope: Vec<String>,
     /// Lifetime in seconds, at least one.
     pub ttl: u32,
+    /// The workflow step it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// Digest of the policy module.
     pub policy: String,
     /// The rules that spoke.
@@ -90,6 +93,7 @@ pub fn evaluate<P: Ports>(
         audience: ceiling.audience.clone(),
         scope: ceiling.scope.as_slice().to_vec(),
         ttl: ceiling.ttl,
+        step: request.step.clone(),
         policy: module_digest,
         reasons,
     };
@@ -125,9 +129,7 @@ fn narrow(target: &mut Target, allowance: Allowance) -> Result<(), Problem> {
         ceiling.cap("policy", seconds);
     }
     ceiling.check(mode)?;
-    if let Some(allowed) = allowance.audience {
-        ceiling.audience.retain(|name| allowed.contains(name));
-    }
+    ceiling.narrow_audience("policy", allowance.audience);
     if ceiling.audience.is_empty() {
         return Err(Problem::at(GrantError::AudienceNotAllowed, "audience").because("the policy allows none of the audiences"));
     }

@@ -7,7 +7,7 @@ pub use crate::bindings::standin::obo::directory::{
 };
 pub use crate::bindings::standin::obo::keys::{KeyError, KeySource, Purpose, Verified};
 pub use crate::bindings::standin::obo::registry::{
-    Audience, Client, Issuer, IssuerRole, ScopeMode, SubjectKind, SubjectMapping, System,
+    Audience, Client, Issuer, IssuerRole, ScopeMode, Step, SubjectKind, SubjectMapping, System,
 };
 pub use crate::bindings::standin::obo::types::{
     Allowance, Attribute, Certificate, ClientSecret, Credential, Descriptor, Effect, Failure, IdType, Input, Minted, Party,

@@ -177,9 +177,6 @@ fn refuse_unsupported(request: &Request) -> Result<(), Problem> {
     if request.dpop.is_some() {
         return Err(Problem::at(RequestError::Unsupported, "dpop"));
     }
-    if request.step.is_some() {
-        return Err(Problem::at(RequestError::Unsupported, "step"));
-    }
     match request.requested_token_type.as_deref() {
         None | Some(crate::mint::ACCESS_TOKEN | crate::mint::JWT) => Ok(()),
         Some(_) => Err(Problem::at(RequestError::Unsupported, "requested_token_type")),

@@ -8,6 +8,7 @@ mod line;
 mod log;
 mod memory;
 mod open;
+pub mod past;
 mod tail;
 #[cfg(test)]
 mod testing;
@@ -24,6 +25,7 @@ use crate::bindings::audit::AuditError as WireError;
 use crate::evidence::Evidence;
 use crate::keys::KeysError;
 use crate::record::{self, Event};
+use crate::tape::Taped;
 
 pub use head::SealKey;
 pub use log::{AuditLog, CHECKPOINT_TYP, Durability, LogOptions};
@@ -144,13 +146,16 @@ impl crate::bindings::audit::Host for AuditView<'_> {
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = AuditView<'a>;
+    type Data<'a> = Taped<AuditView<'a>>;
 }
 
 /// Links the import into a component's linker.
 ///
 /// # Errors
 /// Where the linker already has it.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> AuditView<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> Taped<AuditView<'_>>,
+) -> wasmtime::Result<()> {
     crate::bindings::audit::add_to_linker::<T, Import>(linker, view)
 }

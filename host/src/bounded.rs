@@ -1,6 +1,9 @@
 //! Reading whole what has a longest length: what is longer is an error, and never its first part.
 
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 /// Reads to the end, which has to come after `most` bytes at the latest.
 ///
@@ -15,6 +18,19 @@ pub fn read(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a whole file. What is none is refused, and a pipe in its place holds nobody up.
+///
+/// # Errors
+/// Where it cannot be read, is no regular file ([`ErrorKind::InvalidInput`]), or is too long.
+pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    read(file, most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,6 +39,11 @@ mod tests {
     fn a_byte_too_many_is_an_error() {
         assert_eq!(read(&b"abc"[..], 3).unwrap(), b"abc");
         assert_eq!(read(&b"abcd"[..], 3).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read_file(folder.path(), 3).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(read_file(&pipe, 3).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(read(io::repeat(0), 1_000).unwrap_err().kind(), ErrorKind::FileTooLarge);
     }
 }

@@ -2,18 +2,18 @@
 
 mod policy;
 
-pub use self::policy::policy_trust;
+pub use self::policy::{LoadError, policy_trust};
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use zeroize::Zeroizing;
 
-use crate::audit::{Audit, AuditLog, Durability, LogOptions, OpenError, SealKey};
+use crate::audit::{Audit, AuditError, AuditLog, Durability, LogOptions, OpenError, SealKey};
 use crate::bounded;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::config::{self, Config};
@@ -21,25 +21,28 @@ use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
 use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
 use crate::http::{Http, HttpCtx, ProviderError, ReqwestHttp};
-use crate::image::{self, ImageCache, ImageError};
+use crate::image::{ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::issuers::FetchError;
 use crate::keys::{IssuerKeySets, Keys, Verifier};
-use crate::policy::signature::SignatureError;
-use crate::policy::trust::TrustError;
-use crate::policy::{PolicyError, PolicySlots};
-use crate::registry::{Registrations, Registry};
-use crate::shared::{Limits, Shared, Snapshot};
+use crate::policy::PLATFORM;
+use crate::policy::rollout::Rollout;
+use crate::registry::Registry;
+use crate::shared::{Limits, Shared};
 use crate::sqlite::{Database, SqliteError};
 use crate::standin::{Inner, Standin};
 use crate::state::{self, RequestState};
 use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
+use crate::tape::{RecordError, Recorded, Recorder};
 
 mod inspect;
 mod providers;
+mod reload;
+mod watch;
 
 pub use self::inspect::{Unusable, inspect};
 use self::providers::providers;
+pub(crate) use self::reload::Loader;
 
 /// The component this crate was built with.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.wasm"));
@@ -58,7 +61,7 @@ pub enum BuildError {
     /// Neither a configuration nor the embedding program gave this part.
     #[error("{0} is missing: give a configuration or the part itself")]
     Missing(&'static str),
-    /// A component or policy file cannot be read.
+    /// A component file cannot be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
         /// The file.
@@ -72,20 +75,17 @@ pub enum BuildError {
     /// Compiling, or the cache of compiled images.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The policy module.
-    #[error("policy: {0}")]
-    Policy(#[from] PolicyError),
-    /// The policy module is not one that may become live.
-    #[error("policy: {0}")]
-    Trust(#[from] TrustError),
-    /// A file of `trusted_keys` is none.
-    #[error("policy: {path}: {source}")]
-    TrustedKey {
-        /// The file.
-        path: PathBuf,
+    /// A policy module cannot become live.
+    #[error("policy {slot}: {source}")]
+    Policy {
+        /// In which slot: `platform`, or `tenant:` and the tenant.
+        slot: String,
         /// The cause.
-        source: SignatureError,
+        source: LoadError,
     },
+    /// Another policy module would have become live, and that could not be recorded.
+    #[error("the change of policy could not be recorded: {0}")]
+    Unrecorded(#[source] AuditError),
     /// The key folder.
     #[error("keys: {0}")]
     Keys(#[from] KeyFileError),
@@ -116,12 +116,38 @@ pub enum BuildError {
         /// The cause.
         source: ProviderError,
     },
+    /// Requests cannot be recorded as configured.
+    #[error("record: {0}")]
+    Record(#[from] RecordError),
     /// A reload changes what is in use from the start to the end.
     #[error("only a restart can change {}", .0.join(", "))]
     NeedsRestart(Vec<&'static str>),
     /// The task that loaded the policy died.
     #[error("loading did not finish")]
     Interrupted,
+}
+
+impl BuildError {
+    /// The slot whose policy it is about, and in one word why it is refused.
+    fn policy(&self) -> Option<(&str, &'static str)> {
+        match self {
+            Self::Policy { slot, source } => Some((slot, source.code())),
+            Self::Unrecorded(_) => Some((PLATFORM, "audit")),
+            Self::Missing(_)
+            | Self::Unreadable { .. }
+            | Self::Engine(_)
+            | Self::Image(_)
+            | Self::Keys(_)
+            | Self::Database(_)
+            | Self::Audit(_)
+            | Self::Record(_)
+            | Self::NoDirectory(_)
+            | Self::IssuerKeys { .. }
+            | Self::Provider { .. }
+            | Self::NeedsRestart(_)
+            | Self::Interrupted => None,
+        }
+    }
 }
 
 /// Where the component comes from.
@@ -296,19 +322,31 @@ impl Builder {
             parts: self.parts.clone(),
             clock: Arc::clone(&self.clock),
             begun_with: None,
+            rollout: Rollout::new(Arc::clone(&self.clock)),
+            audit: None,
+            lane: OnceLock::new(),
+            store: config.map(|config| config.store.clone()),
+            turn: Mutex::default(),
         };
-        let snapshot = loader.snapshot(config, file_keys.clone())?;
-        let (audit, log) = self.audit_log(&snapshot.keys, file_keys.as_deref())?;
-        let http = self.parts.http.clone().unwrap_or_else(|| Arc::new(ReqwestHttp::new()));
-        let issuers = Arc::new(IssuerKeySets::new(Arc::clone(&http), Arc::clone(&self.clock)));
+        let keys = loader.keys(file_keys.clone())?;
+        let (audit, log) = self.audit_log(&keys, file_keys.as_deref())?;
         let timeouts = config.map(|config| config.timeouts.clone());
         let timeout = |choose: fn(&config::Timeouts) -> Duration, default| timeouts.as_ref().map_or(default, choose);
+        let audit_patience = timeout(|t| t.audit, Duration::from_secs(5));
+        loader.audit = Some((Arc::clone(&audit), audit_patience));
+        let loaded = loader.load(config, keys)?;
+        if let Some(slots) = loaded.slots {
+            loader.rollout.took(slots, config.map(|config| config.policy.clone()));
+        }
+        let http = self.parts.http.clone().unwrap_or_else(|| Arc::new(ReqwestHttp::new()));
+        let issuers = Arc::new(IssuerKeySets::new(Arc::clone(&http), Arc::clone(&self.clock)));
         let directory = self.directory_part()?;
         let store = self.store_part()?;
         let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?), timeout(|t| t.http, Duration::from_secs(5)), MAX_ANSWER);
-        let component = loader.component(&self.source)?;
+        let (component, digest) = loader.component(&self.source)?;
+        let recorder = self.recorder(&options, digest)?;
         let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
-        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
         let remember = self.remember_signatures && config.is_none_or(|config| config.runtime.remember_signatures);
         let shared = Shared {
             snapshot,
@@ -322,7 +360,7 @@ impl Builder {
             clock: self.clock,
             entropy: self.entropy,
             limits: Limits {
-                audit: timeout(|t| t.audit, Duration::from_secs(5)),
+                audit: audit_patience,
                 keys: timeout(|t| t.keys, Duration::from_secs(5)),
                 request: config.map_or(Duration::from_secs(30), |config| config.server.request_timeout),
             },
@@ -339,7 +377,14 @@ impl Builder {
         let supply = Supply::new(&loader.runtime, template, make);
         let in_flight = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
         loader.begun_with = self.config.map(Config::without_registrations);
-        Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log }) })
+        Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log, recorder }) })
+    }
+
+    fn recorder(&self, options: &RuntimeOptions, component: String) -> Result<Option<Arc<Recorder>>, BuildError> {
+        let Some(record) = self.config.as_ref().and_then(|config| config.record.as_ref()) else { return Ok(None) };
+        let recorded = Recorded { component, memory: options.memory, cpu: options.cpu };
+        let recorder = Recorder::open(record, recorded, Arc::clone(&self.clock), Arc::clone(&self.entropy))?;
+        Ok(Some(Arc::new(recorder)))
     }
 
     fn audit_log(&self, keys: &Arc<dyn Keys>, file_keys: Option<&FileKeys>) -> Result<OpenedLog, BuildError> {
@@ -386,79 +431,6 @@ impl Builder {
         let Some(config) = &self.config else { return Ok(Arc::new(MemoryStore::new(Arc::clone(&self.clock)))) };
         let database = Arc::new(Database::create(&config.store)?);
         Ok(Arc::new(SqliteStore::new(database, Arc::clone(&self.clock))?))
-    }
-}
-
-/// Makes snapshots: at the start, and again on a reload.
-pub(crate) struct Loader {
-    runtime: Runtime,
-    images: Option<Arc<ImageCache>>,
-    parts: Parts,
-    clock: Arc<dyn Clock>,
-    /// The configuration of the start, without its registrations.
-    begun_with: Option<Config>,
-}
-
-impl Loader {
-    fn component(&self, source: &Source) -> Result<wasmtime::component::Component, BuildError> {
-        let images = self.images.as_deref();
-        match source {
-            Source::Embedded => Ok(image::load(self.runtime.engine(), images, COMPONENT)?),
-            Source::Bytes(wasm) => Ok(image::load(self.runtime.engine(), images, wasm)?),
-            Source::File(path) => Ok(image::load(self.runtime.engine(), images, &read(path)?)?),
-        }
-    }
-
-    fn snapshot(&self, config: Option<&Config>, file_keys: Option<Arc<FileKeys>>) -> Result<Snapshot, BuildError> {
-        let registry: Arc<dyn Registry> = match (&self.parts.registry, config) {
-            (Some(registry), _) => Arc::clone(registry),
-            (None, Some(config)) => {
-                config.issuers.iter().try_for_each(inspect::issuer_keys)?;
-                Arc::new(Registrations::from_config(config))
-            }
-            (None, None) => return Err(BuildError::Missing("registry")),
-        };
-        let keys: Arc<dyn Keys> = match (&self.parts.keys, file_keys) {
-            (Some(keys), _) => Arc::clone(keys),
-            (None, Some(keys)) => keys,
-            (None, None) => return Err(BuildError::Missing("keys")),
-        };
-        let judge: Arc<dyn Judge> = match &self.parts.judge {
-            Some(judge) => Arc::clone(judge),
-            None => Arc::new(PolicySlots::new(Arc::new(self.policy(config)?))),
-        };
-        Ok(Snapshot { registry, keys, judge })
-    }
-}
-
-impl Standin {
-    /// Takes registrations, keys, policy and the limits of tokens from another configuration, as one snapshot. Requests in flight
-    /// end on the old one; on an error the old one serves on.
-    ///
-    /// # Errors
-    /// The first part that cannot be used; [`BuildError::NeedsRestart`] where it differs from the configuration of the start in
-    /// anything else.
-    pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
-        let inner = Arc::clone(&self.inner);
-        let fixed = inner.loader.begun_with.as_ref().map(|old| old.needing_restart(&config)).unwrap_or_default();
-        if !fixed.is_empty() {
-            return Err(BuildError::NeedsRestart(fixed));
-        }
-        // Compiling a policy takes seconds: not on a thread that answers requests.
-        let loading = tokio::task::spawn_blocking(move || {
-            let file_keys = match &inner.loader.parts.keys {
-                Some(_) => None,
-                None => Some(open_keys(&config, &inner.loader.clock)?),
-            };
-            let snapshot = inner.loader.snapshot(Some(&config), file_keys)?;
-            if let Some(log) = &inner.log {
-                log.replace_keys(Arc::clone(&snapshot.keys));
-            }
-            inner.shared.verifier.issuers().retain(config.issuers.iter().map(|issuer| &issuer.keys.source));
-            inner.shared.snapshot.store(Arc::new(snapshot));
-            Ok(())
-        });
-        loading.await.map_err(|_| BuildError::Interrupted)?
     }
 }
 

@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::record;
 use crate::shared::{Shared, failure};
 use crate::state::RequestState;
+use crate::tape::{self, Answered, Outcome, Tape};
 
 /// One request in its sandbox.
 pub(crate) struct Call {
@@ -21,6 +22,7 @@ pub(crate) struct Call {
     supply: Supply<RequestState>,
     correlation_id: String,
     sandbox: Option<Sandbox<RequestState>>,
+    tape: Tape,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -31,9 +33,22 @@ impl Call {
         supply: Supply<RequestState>,
         correlation_id: String,
         sandbox: Sandbox<RequestState>,
+        tape: Tape,
         slot: OwnedSemaphorePermit,
     ) -> Self {
-        Self { shared, supply, correlation_id, sandbox: Some(sandbox), _slot: slot }
+        Self { shared, supply, correlation_id, sandbox: Some(sandbox), tape, _slot: slot }
+    }
+
+    /// Whether a client has shown who it is.
+    pub(crate) fn knows_requester(&mut self) -> bool {
+        self.sandbox.as_mut().is_some_and(|sandbox| sandbox.state().evidence.requester().is_some())
+    }
+
+    /// Says on the tape that a client has shown who it is: before what was proven is taken out or thrown away.
+    fn attribute(&mut self) {
+        if self.tape.is_on() && self.knows_requester() {
+            self.tape.attributed();
+        }
     }
 
     /// Records what the component left out.
@@ -41,29 +56,39 @@ impl Call {
         self.shared.record(evidence, &self.correlation_id, code).await;
     }
 
-    /// The embedding program's word for a client, and its own facts about the request; only the embedding API has them.
+    /// The embedding program's word for a client, its own facts about the request and the step it names; only the embedding API has
+    /// them.
     pub(crate) fn vouch(&mut self, request: &Request) {
         let Some(sandbox) = &mut self.sandbox else { return };
         let evidence = &mut sandbox.state().evidence;
         evidence.edge.clone_from(&request.attributes);
+        evidence.step = Some(request.step.clone());
         if let Credential::Attested(client) = &request.caller {
             evidence.saw_attested(client);
         }
     }
 
     /// Runs one call of the component within the request's time. A sandbox that failed is thrown away.
-    pub(crate) async fn bounded<T>(
+    pub(crate) async fn bounded<T: Answered>(
         &mut self,
+        called: tape::Call<'_>,
         call: impl AsyncFnOnce(&mut Sandbox<RequestState>) -> Result<T, SandboxError>,
     ) -> Result<T, Failure> {
         let shared = Arc::clone(&self.shared);
         let Some(sandbox) = &mut self.sandbox else {
             return Err(failure(&self.correlation_id, RuntimeError::Trapped.into()));
         };
+        self.tape.called(&called);
         let result = tokio::time::timeout(shared.limits.request, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
         match result {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.tape.ended(|| answer.outcome());
+                self.attribute();
+                Ok(answer)
+            }
             Err(error) => {
+                self.tape.ended(|| Outcome::Failed(error.to_string()));
+                self.attribute();
                 let evidence = self.sandbox.take().map(|mut sandbox| std::mem::take(&mut sandbox.state().evidence));
                 Err(shared.sandbox_failed(&evidence.unwrap_or_default(), &self.correlation_id, &error).await)
             }
@@ -83,7 +108,11 @@ impl Call {
         let Some(evidence) = self.unrecorded() else { return answer };
         let told = match answer {
             Err(failure) if record::is_code(&failure.code) => failure,
-            Ok(_) | Err(_) => failure(&self.correlation_id, RuntimeError::Trapped.into()),
+            Ok(_) | Err(_) => {
+                let trapped = failure(&self.correlation_id, RuntimeError::Trapped.into());
+                self.tape.replaced(&trapped.code);
+                trapped
+            }
         };
         self.record(&evidence, &told.code).await;
         Err(told)
@@ -102,6 +131,14 @@ impl Call {
         if let Some(sandbox) = self.sandbox.take() {
             self.supply.give_back(sandbox);
         }
+    }
+}
+
+impl Drop for Call {
+    /// Also a call that was given up halfway has a tape.
+    fn drop(&mut self) {
+        self.attribute();
+        self.tape.finish();
     }
 }
 
@@ -126,7 +163,7 @@ pub enum Decision {
 }
 
 macro_rules! looks {
-    ($($(#[$doc:meta])* $name:ident, $resource:ident, $method:ident, $yields:ty;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $call:ident, $resource:ident, $method:ident, $yields:ty;)*) => {
         $(
             $(#[$doc])*
             ///
@@ -135,7 +172,7 @@ macro_rules! looks {
             pub async fn $name(&mut self) -> Result<$yields, Failure> {
                 let handle = self.handle;
                 self.call
-                    .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await)
+                    .bounded(tape::Call::$call, async |sandbox| sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await)
                     .await
             }
         )*
@@ -145,13 +182,13 @@ macro_rules! looks {
 impl Target {
     looks! {
         /// The authenticated caller.
-        caller, target, call_caller, Party;
+        caller, Caller, target, call_caller, Party;
         /// On whose behalf.
-        subject, target, call_subject, Party;
+        subject, Subject, target, call_subject, Party;
         /// The canonical tenant.
-        tenant, target, call_tenant, String;
+        tenant, Tenant, target, call_tenant, String;
         /// The most that could be granted.
-        ceiling, target, call_ceiling, Ceiling;
+        ceiling, Ceiling, target, call_ceiling, Ceiling;
     }
 
     /// Step 2: asks the policy, then narrows.
@@ -161,7 +198,9 @@ impl Target {
     pub async fn evaluate_policy(self) -> Result<Decision, Failure> {
         let Self { mut call, handle } = self;
         let answer = call
-            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await)
+            .bounded(tape::Call::EvaluatePolicy, async |sandbox| {
+                sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await
+            })
             .await?;
         match answer {
             Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
@@ -179,7 +218,7 @@ impl Target {
 impl Permit {
     looks! {
         /// What will be minted.
-        grant, permit, call_grant, Grant;
+        grant, Grant, permit, call_grant, Grant;
     }
 
     /// Step 3: the token.
@@ -188,8 +227,9 @@ impl Permit {
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn mint(self) -> Result<Minted, Failure> {
         let Self { mut call, handle } = self;
-        let answer =
-            call.bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await).await?;
+        let answer = call
+            .bounded(tape::Call::Mint, async |sandbox| sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await)
+            .await?;
         call.end(answer).await
     }
 }

@@ -1,5 +1,6 @@
 //! One file a command; here is what they share.
 
+mod admin;
 mod audit;
 mod check;
 mod client;
@@ -12,6 +13,8 @@ mod keys;
 mod mint;
 mod out;
 mod policy;
+mod record_key;
+mod replay;
 mod request;
 mod serve;
 mod term;
@@ -41,7 +44,8 @@ Exit codes:
   1  it was refused or failed; the reason is on standard error, or in the JSON on standard output
   2  the command line, its environment or standin.toml is wrong
 
-Environment: STANDIN_CONFIG, STANDIN_LOG (see standin serve --help), STANDIN_CLIENT_SECRET, NO_COLOR"
+Environment: STANDIN_CONFIG, STANDIN_LOG (see standin serve --help), STANDIN_CLIENT_SECRET,
+STANDIN_ADMIN_SECRET, NO_COLOR"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -71,12 +75,16 @@ enum Command {
     /// Fill and search the directory.
     #[command(subcommand)]
     Directory(directory::Command),
-    /// Write, test, sign and look into policy modules.
+    /// Write, test, compare, sign and look into policy modules.
     #[command(subcommand)]
     Policy(policy::Command),
     /// Verify audit logs, and accept a damaged one.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Make the key that seals the tapes of recorded requests.
+    RecordKey(record_key::Args),
+    /// Run a recorded request again, or see what another policy would have decided.
+    Replay(replay::Args),
     /// Write the component to a file, for gateways that load it.
     Component(component::Args),
 }
@@ -146,6 +154,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Directory(command) => block_on(directory::run(command)),
         Command::Policy(command) => policy::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::RecordKey(args) => record_key::run(&args),
+        Command::Replay(args) => block_on(replay::run(args)),
         Command::Component(args) => component::run(&args),
     };
     match result {

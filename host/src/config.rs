@@ -8,6 +8,7 @@ mod downstream;
 mod fault;
 mod host;
 mod issuer;
+mod policy;
 mod reader;
 mod restart;
 #[cfg(test)]
@@ -52,8 +53,12 @@ pub struct Config {
     pub audit: AuditLog,
     /// What holds for every request.
     pub limits: Limits,
-    /// The policy module.
-    pub policy: PolicyModule,
+    /// The policy modules.
+    pub policy: Policy,
+    /// The endpoint for whoever operates this server; without it there is none.
+    pub admin: Option<Admin>,
+    /// Which requests are recorded; none without it.
+    pub record: Option<Record>,
     /// The component's sandbox.
     pub runtime: Runtime,
     /// The HTTP server.
@@ -122,6 +127,28 @@ pub struct Limits {
 
 /// `[policy]`.
 #[derive(Debug, Clone)]
+pub struct Policy {
+    /// The platform's module: it is asked whatever the tenant.
+    pub platform: PolicyModule,
+    /// Tenants' own modules, ANDed with the platform's; tenants are unique.
+    pub tenants: Vec<TenantPolicy>,
+    /// When a module that keeps failing is no longer asked.
+    pub breaker: Breaker,
+    /// How often the files are looked at for a change; zero for never.
+    pub watch: Duration,
+}
+
+/// `[[policy.tenant]]`.
+#[derive(Debug, Clone)]
+pub struct TenantPolicy {
+    /// The tenant.
+    pub tenant: String,
+    /// Its module, always a file.
+    pub module: PolicyModule,
+}
+
+/// A policy module and what is asked of it.
+#[derive(Debug, Clone)]
 pub struct PolicyModule {
     /// Which module.
     pub source: PolicySource,
@@ -133,6 +160,37 @@ pub struct PolicyModule {
     pub trusted_keys: Vec<PathBuf>,
     /// The SHA-256 the module has to have.
     pub digest: Option<[u8; 32]>,
+    /// The file of a candidate, which is asked the same and decides nothing.
+    pub shadow: Option<PathBuf>,
+}
+
+/// `breaker` of `[policy]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failures
+    pub failures: u32,
+    /// within this time open it;
+    pub window: Duration,
+    /// after this time one request may try again.
+    pub rest: Duration,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub listener: AdminListener,
+    /// SHA-256 digests of its live secrets, one or two.
+    pub secret_digests: Vec<[u8; 32]>,
+}
+
+/// Where the admin endpoint listens: never off this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminListener {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// A Unix socket (0600).
+    Unix(PathBuf),
 }
 
 /// Where a policy module comes from.
@@ -142,6 +200,23 @@ pub enum PolicySource {
     Baseline,
     /// A component file.
     File(PathBuf),
+}
+
+/// `record`: tapes of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The folder of tapes.
+    pub dir: PathBuf,
+    /// The file of the key that seals them.
+    pub key: PathBuf,
+    /// Which share of the requests, 0 to 1.
+    pub sample: f64,
+    /// Tapes that are kept; the oldest go.
+    pub max_tapes: u32,
+    /// How long they are kept.
+    pub max_age: Duration,
+    /// The longest tape, in bytes.
+    pub max_tape: u32,
 }
 
 /// `[runtime]`.
@@ -318,7 +393,9 @@ impl Config {
         let store = host::database(root.section("store"), base);
         let audit = host::audit(root.section("audit"), base);
         let limits = host::limits(root.section("limits"));
-        let policy = host::policy(root.section("policy"), base);
+        let (policy, tenants) = policy::policy(root.section("policy"), base);
+        let admin = policy::admin(&mut root, base);
+        let record = host::record(root.section("record"), base);
         let runtime = host::runtime(root.section("runtime"), base);
         let server = host::server(root.section("server"), &listen, base);
         let timeouts = host::timeouts(root.section("timeouts"));
@@ -328,6 +405,7 @@ impl Config {
         let providers = downstream::providers(root.sections("provider"), base, timeouts.http);
         let context = client::Context { audiences: &audiences.ids, caller_issuers: &issuers.callers, max_ttl: limits.max_ttl };
         let clients = client::read_all(root.sections("client"), &context);
+        policy::check_tenants(&tenants, &clients, root.faults);
         root.finish();
         Some(Self {
             issuer: issuer?.value,
@@ -338,6 +416,8 @@ impl Config {
             audit,
             limits,
             policy,
+            admin,
+            record,
             runtime,
             server,
             timeouts,

@@ -13,14 +13,28 @@ pub use crate::bindings::types::{Input, Verdict};
 use crate::clock::Clock;
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin};
 use crate::registry::Registry;
+use crate::tape::{Completed, Completes, Taped};
+
+pub(crate) use self::limits::{both, describe, shorten, verdict as check};
 
 /// A verdict and the module that gave it.
 #[derive(Debug, Clone)]
 pub struct Judgement {
     /// What it decided.
     pub verdict: Verdict,
-    /// Lowercase hex SHA-256 of the module.
+    /// Lowercase hex SHA-256 of the module; of both, joined by `+`, where a tenant's was ANDed with the platform's.
     pub module_digest: String,
+}
+
+/// What the policies are asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Whose policy: the tenant's of the subject, or that of the tenant a crossing starts from.
+    pub tenant: &'a str,
+    /// The request's correlation id.
+    pub correlation_id: &'a str,
+    /// The question.
+    pub input: &'a Input,
 }
 
 /// The policies that are live. One value is one consistent snapshot: it never changes while a request holds it.
@@ -29,7 +43,7 @@ pub trait Judge: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where there is no verdict; all of them deny.
-    fn judge(&self, tenant: &str, input: &Input) -> Result<Judgement, JudgeError>;
+    fn judge(&self, question: &Question<'_>) -> Result<Judgement, JudgeError>;
 }
 
 /// What the import needs of one request.
@@ -54,6 +68,8 @@ pub struct DecisionPointView<'a> {
     pub evidence: &'a mut Evidence,
     /// Where approvals live until `keys.sign` takes them.
     pub table: &'a mut ResourceTable,
+    /// The request's correlation id.
+    pub correlation_id: &'a str,
 }
 
 impl DecisionPointView<'_> {
@@ -63,13 +79,13 @@ impl DecisionPointView<'_> {
         limits::question(&input)?;
         let now = self.ctx.clock.now().as_secs();
         let proof = approval::examine(&mut input, self.evidence, &*self.ctx.registry, now);
-        let from = proof.as_ref().ok().and_then(|proof| proof.origin.clone());
-        let (judgement, origin) = match self.ask(&input, from.as_deref()) {
+        let (proven, from) = (proof.is_ok(), proof.as_ref().ok().and_then(|proof| proof.origin.clone()));
+        let (judgement, origin) = match ask(&*self.ctx.judge, self.correlation_id, &input, from.as_deref()) {
             Ok(answer) => answer,
             Err(why) => {
                 let origin = from.map(|tenant| SeenOrigin { tenant, module_digest: String::new() });
                 let refusal = Some(limits::describe(&why));
-                let seen = SeenDecision { input, module_digest: String::new(), verdict: None, origin, refusal };
+                let seen = SeenDecision { input, proven, module_digest: String::new(), verdict: None, origin, refusal };
                 self.evidence.decided(Arc::new(seen));
                 return Err(why);
             }
@@ -80,32 +96,41 @@ impl DecisionPointView<'_> {
             Effect::Deny | Effect::StepUp(_) => proof.map(|_unused| None),
         };
         let refusal = granted.as_ref().err().map(ToString::to_string);
-        let seen = SeenDecision { input, module_digest: module_digest.clone(), verdict: Some(verdict.clone()), origin, refusal };
+        let digest = module_digest.clone();
+        let seen = SeenDecision { input, proven, module_digest: digest, verdict: Some(verdict.clone()), origin, refusal };
         let seen = Arc::new(seen);
         self.evidence.decided(Arc::clone(&seen));
         let approval = granted.ok().flatten().map(|(grant, proof)| Approval::new(proof, grant, seen));
         Ok((verdict, module_digest, approval))
     }
+}
 
-    /// Asks the policy of the tenant and, where it is reached by crossing, also that of the origin: both must permit.
-    fn ask(&self, input: &Input, from: Option<&str>) -> Result<(Judgement, Option<SeenOrigin>), JudgeError> {
-        let judgement = self.ctx.judge.judge(&input.tenant, input)?;
-        limits::verdict(&judgement.verdict)?;
-        let Some(from) = from else { return Ok((judgement, None)) };
-        let Judgement { verdict, module_digest } = judgement;
-        let asked = |module_digest| Some(SeenOrigin { tenant: from.to_owned(), module_digest });
-        let permits = match &verdict.effect {
-            Effect::Permit(_) => true,
-            Effect::Deny | Effect::StepUp(_) => false,
-        };
-        if !permits {
-            return Ok((Judgement { verdict, module_digest }, asked(String::new())));
-        }
-        let origin = self.ctx.judge.judge(from, input)?;
-        limits::verdict(&origin.verdict)?;
-        let verdict = limits::both(verdict, origin.verdict)?;
-        Ok((Judgement { verdict, module_digest }, asked(origin.module_digest)))
+/// Asks the policy of the tenant and, where it is reached by crossing, also that of the origin: both must permit.
+pub(crate) fn ask(
+    judge: &dyn Judge,
+    correlation_id: &str,
+    input: &Input,
+    from: Option<&str>,
+) -> Result<(Judgement, Option<SeenOrigin>), JudgeError> {
+    let judged_by = |tenant| {
+        let judgement = judge.judge(&Question { tenant, correlation_id, input })?;
+        limits::joined(&judgement.verdict)?;
+        Ok(judgement)
+    };
+    let judgement = judged_by(&input.tenant)?;
+    let Some(from) = from else { return Ok((judgement, None)) };
+    let Judgement { verdict, module_digest } = judgement;
+    let asked = |module_digest| Some(SeenOrigin { tenant: from.to_owned(), module_digest });
+    let permits = match &verdict.effect {
+        Effect::Permit(_) => true,
+        Effect::Deny | Effect::StepUp(_) => false,
+    };
+    if !permits {
+        return Ok((Judgement { verdict, module_digest }, asked(String::new())));
     }
+    let origin = judged_by(from)?;
+    let verdict = limits::both(verdict, origin.verdict)?;
+    Ok((Judgement { verdict, module_digest }, asked(origin.module_digest)))
 }
 
 impl crate::bindings::decision_point::Host for DecisionPointView<'_> {
@@ -126,10 +151,22 @@ impl crate::bindings::decision_point::HostApproval for DecisionPointView<'_> {
     }
 }
 
+impl Completes for DecisionPointView<'_> {
+    fn decisions(&self) -> usize {
+        self.evidence.earlier.len() + usize::from(self.evidence.decision.is_some())
+    }
+
+    fn completed(&self) -> Option<Completed> {
+        let SeenDecision { input, proven, origin, .. } = self.evidence.decision.as_deref()?;
+        let origin = origin.as_ref().map(|origin| origin.tenant.clone());
+        Some(Completed { input: input.clone(), origin, proven: *proven })
+    }
+}
+
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = DecisionPointView<'a>;
+    type Data<'a> = Taped<DecisionPointView<'a>>;
 }
 
 /// Links the import into a component's linker.
@@ -138,7 +175,7 @@ impl HasData for Import {
 /// Where the linker already has it.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
-    view: fn(&mut T) -> DecisionPointView<'_>,
+    view: fn(&mut T) -> Taped<DecisionPointView<'_>>,
 ) -> wasmtime::Result<()> {
     crate::bindings::decision_point::add_to_linker::<T, Import>(linker, view)
 }

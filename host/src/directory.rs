@@ -8,6 +8,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use crate::bindings::directory::{Account, AccountKey, ApiKey, DirectoryError, Machine, MachineKey, State, User, UserKey};
 use crate::evidence::Evidence;
+use crate::tape::Taped;
 
 mod document;
 pub mod import;
@@ -110,14 +111,17 @@ impl crate::bindings::directory::Host for DirectoryView<'_> {
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = DirectoryView<'a>;
+    type Data<'a> = Taped<DirectoryView<'a>>;
 }
 
 /// Links the import into a component's linker.
 ///
 /// # Errors
 /// Where the linker already has it.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> DirectoryView<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> Taped<DirectoryView<'_>>,
+) -> wasmtime::Result<()> {
     crate::bindings::directory::add_to_linker::<T, Import>(linker, view)
 }
 

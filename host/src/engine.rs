@@ -4,6 +4,7 @@
 //! from a pool whose memory is restored page by page: only what a request dirtied is put back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -27,6 +28,9 @@ pub const MAX_MEMORY: usize = 1 << 30;
 /// The most requests that can be in flight.
 pub const MAX_SLOTS: u32 = 4096;
 
+/// Sandboxes of policies that wait to be used again, of all modules together.
+const MAX_SPARES: usize = 64;
+
 /// Stack of the WebAssembly code of one component.
 const WASM_STACK: usize = 512 * 1024;
 /// A policy runs nested on the stack of the core's call: two components, and room for the host's own frames.
@@ -35,10 +39,13 @@ const ASYNC_STACK: usize = 2 * WASM_STACK + 1024 * 1024;
 const KEEP_RESIDENT: usize = 1024 * 1024;
 /// Most elements of a component's table.
 pub(crate) const TABLE_ELEMENTS: usize = 64 * 1024;
-/// Core modules, memories and tables in one component: its own, and the adapters between it and the host.
-const MODULES_PER_COMPONENT: u32 = 8;
-const MEMORIES_PER_COMPONENT: u32 = 2;
+/// Core modules, memories and tables in one component: its own, and the adapters between it and the host. A runtime that links
+/// its libraries dynamically, as Python's does, has forty modules and three memories.
+const MODULES_PER_COMPONENT: u32 = 64;
+const MEMORIES_PER_COMPONENT: u32 = 3;
 const TABLES_PER_COMPONENT: u32 = 4;
+/// What the pool has of them for each sandbox: half of the sandboxes are the core's, with one memory each.
+const MEMORIES_PER_SANDBOX: u32 = 2;
 
 /// How long a sandbox lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +110,24 @@ pub struct Runtime {
     engine: Engine,
     options: RuntimeOptions,
     pooled: bool,
+    spares: Arc<Spares>,
+}
+
+/// Places for policies' sandboxes that wait to be used again: of all modules together, so that many modules do not fill the pool.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(AtomicUsize);
+
+impl Spares {
+    /// Takes a place; `false` where there is none.
+    pub(crate) fn take(&self) -> bool {
+        let more = |taken| (taken < MAX_SPARES).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Gives places back that were taken.
+    pub(crate) fn give_back(&self, places: usize) {
+        self.0.fetch_sub(places, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Runtime {
@@ -133,7 +158,7 @@ impl Runtime {
             }
         };
         ticker::start(&engine).map_err(EngineError::Ticker)?;
-        Ok(Self { engine, options, pooled })
+        Ok(Self { engine, options, pooled, spares: Arc::default() })
     }
 
     /// The same without a pool, for what is done once: nothing is set aside for others.
@@ -143,12 +168,17 @@ impl Runtime {
     pub(crate) fn unpooled() -> Result<Self, EngineError> {
         let engine = Engine::new(&base_config()).map_err(EngineError::Engine)?;
         ticker::start(&engine).map_err(EngineError::Ticker)?;
-        Ok(Self { engine, options: RuntimeOptions::default(), pooled: false })
+        Ok(Self { engine, options: RuntimeOptions::default(), pooled: false, spares: Arc::default() })
     }
 
     /// The engine components are compiled for.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The places of spare sandboxes of policies.
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     /// What the operator set.
@@ -159,6 +189,11 @@ impl Runtime {
     /// What the state of one core sandbox has to embed: its limits and its WASI.
     pub fn parts(&self, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> SandboxParts {
         let limits = Limits { memory: self.options.memory, cpu: self.options.cpu };
+        SandboxParts::new(limits, wasi::Wasi::with_ports(clock, entropy))
+    }
+
+    /// The same with these limits instead of the operator's.
+    pub(crate) fn limited_parts(&self, limits: Limits, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> SandboxParts {
         SandboxParts::new(limits, wasi::Wasi::with_ports(clock, entropy))
     }
 
@@ -190,11 +225,12 @@ fn frugal_config() -> Config {
 
 fn pooled_config(options: &RuntimeOptions) -> Config {
     // Every request in flight holds a core sandbox and, while it is judged, a policy; spent ones may still be on their way out.
-    let sandboxes = 2 * options.slots + 2 * options.ahead + 8;
+    let spares = u32::try_from(MAX_SPARES).unwrap_or(u32::MAX);
+    let sandboxes = 2 * options.slots + 2 * options.ahead + spares + 8;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * MODULES_PER_COMPONENT)
-        .total_memories(sandboxes * MEMORIES_PER_COMPONENT)
+        .total_memories(sandboxes * MEMORIES_PER_SANDBOX)
         .total_tables(sandboxes * TABLES_PER_COMPONENT)
         .total_stacks(sandboxes)
         .max_core_instances_per_component(MODULES_PER_COMPONENT)

@@ -59,6 +59,8 @@ pub struct SeenPseudonym {
 pub struct SeenDecision {
     /// What the policy was asked.
     pub input: Input,
+    /// Whether what it was asked takes nothing for granted that was not proven.
+    pub proven: bool,
     /// Lowercase hex SHA-256 of the module; empty if it gave no verdict.
     pub module_digest: String,
     /// Its verdict; `None` if it gave none.
@@ -91,6 +93,8 @@ pub struct Evidence {
     pub attested: Vec<String>,
     /// The facts that the edge itself gave with the request; the component cannot add to them.
     pub edge: Vec<Attribute>,
+    /// The step that the embedding program's request names, or that it names none; not set for a request over HTTP.
+    pub step: Option<Option<String>>,
     /// Verified tokens.
     pub tokens: Vec<SeenToken>,
     /// Accounts the directory has named.

@@ -14,6 +14,7 @@ pub use self::client::ReqwestHttp;
 pub use self::provider::{Provider, ProviderCredential, ProviderError};
 use crate::bindings::http::{HttpError as WireError, Request, Response};
 use crate::evidence::Evidence;
+use crate::tape::Taped;
 
 /// The longest body a component may send, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -214,14 +215,14 @@ impl crate::bindings::http::Host for HttpView<'_> {
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = HttpView<'a>;
+    type Data<'a> = Taped<HttpView<'a>>;
 }
 
 /// Links the import into a component's linker.
 ///
 /// # Errors
 /// Where the linker already has it.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> HttpView<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> Taped<HttpView<'_>>) -> wasmtime::Result<()> {
     crate::bindings::http::add_to_linker::<T, Import>(linker, view)
 }
 

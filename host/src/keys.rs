@@ -5,7 +5,6 @@ mod folder;
 mod index;
 pub mod issuers;
 pub mod jwk;
-mod secret;
 mod signing;
 #[cfg(test)]
 mod testing;
@@ -29,6 +28,7 @@ use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::record;
 use crate::registry::{Algorithm, Registry};
+use crate::tape::Taped;
 
 /// The longest secret, domain or value a component may hand in, in bytes.
 const MAX_TEXT: usize = 4_096;
@@ -125,8 +125,10 @@ impl KeysView<'_> {
             Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
         }
         // The log says that a token was minted, and none was.
-        let event =
-            record::host_failure(self.audit.correlation_id(), self.evidence, NOT_RELEASED).map_err(|_| KeyError::AuditFailed)?;
+        let event = record::host_failure(self.audit.correlation_id(), self.evidence, NOT_RELEASED).map_err(|error| {
+            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
+            KeyError::AuditFailed
+        })?;
         self.append(event).await?;
         Err(KeyError::Unavailable)
     }
@@ -235,14 +237,14 @@ impl crate::bindings::keys::Host for KeysView<'_> {
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = KeysView<'a>;
+    type Data<'a> = Taped<KeysView<'a>>;
 }
 
 /// Links the import into a component's linker.
 ///
 /// # Errors
 /// Where the linker already has it.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> KeysView<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> Taped<KeysView<'_>>) -> wasmtime::Result<()> {
     crate::bindings::keys::add_to_linker::<T, Import>(linker, view)
 }
 

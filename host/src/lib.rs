@@ -93,17 +93,21 @@ pub mod keys;
 pub mod policy;
 pub mod record;
 pub mod registry;
+
+pub mod replay;
+mod secret;
 pub mod server;
 mod shared;
 pub mod sqlite;
 mod standin;
 mod state;
 pub mod store;
+pub mod tape;
 
 pub use standin_guest::mint::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};
-pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, Unusable, inspect, key_retention, policy_trust};
+pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, LoadError, Unusable, inspect, key_retention, policy_trust};
 pub use crate::call::{Decision, Permit, Target};
 pub use crate::shared::Snapshot;
 pub use crate::standin::{NotReady, Standin, attribute};

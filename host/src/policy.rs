@@ -15,7 +15,7 @@ use crate::bindings::decision_point::JudgeError;
 use crate::bindings::module::exports::standin::obo::policy::Manifest;
 use crate::bindings::module::{PolicyModule as Instance, PolicyModulePre};
 use crate::bindings::types::{Input, Verdict};
-use crate::decision_point::{Judge, Judgement};
+use crate::decision_point;
 use crate::engine::{
     EngineError, Limits, MAX_MEMORY, Runtime, SandboxError, SandboxParts, Sandboxed, WasiRefusal, classify, guarded_store,
     link_wasi, ticks,
@@ -23,24 +23,32 @@ use crate::engine::{
 use crate::hex;
 use crate::image::{self, ImageCache, ImageError};
 
-mod answer;
+use self::package::{PackageError, PackageManifest};
+
+mod breaker;
 pub mod cases;
+pub mod diff;
 pub mod inspect;
+mod pace;
 pub mod pack;
 pub mod package;
+pub mod rollout;
 mod sections;
+mod shadow;
 pub mod signature;
+mod slots;
 pub mod trust;
 
+pub use self::breaker::{BreakerOptions, BreakerState};
 pub use self::sections::SectionError;
+pub use self::shadow::{Shadow, ShadowCounts, ShadowLane};
+pub use self::slots::{PLATFORM, PolicySlots, ShadowStatus, Slot, SlotStatus, tenant_slot};
 
 /// The default module: what the client's registration allows is permitted.
 pub const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
 
 /// Packages of WASI a module may import functions and resources of. They lead nowhere; languages' runtimes want them.
 const IMPORTABLE: [&str; 6] = ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/", "wasi:sockets/"];
-/// Reused instances that are kept.
-const MAX_SPARE: usize = 64;
 
 /// What one evaluation may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +85,9 @@ pub enum PolicyError {
     /// It does not say what it is.
     #[error("the module does not describe itself: {0}")]
     Describe(#[source] SandboxError),
+    /// What it was packed with cannot be read.
+    #[error(transparent)]
+    Package(#[from] PackageError),
 }
 
 /// The state of a module's sandbox: nothing but its limits.
@@ -100,6 +111,8 @@ pub struct PolicyModule {
     sandboxes: Sandboxes,
     digest: String,
     manifest: Manifest,
+    package: Option<PackageManifest>,
+    wasm: Arc<[u8]>,
 }
 
 impl std::fmt::Debug for PolicyModule {
@@ -126,12 +139,36 @@ impl PolicyModule {
         let digest = hex::encode(digest(&SHA256, wasm).as_ref());
         let sandboxes = Sandboxes { runtime: runtime.clone(), pre, limits, spare: Mutex::new(Vec::new()) };
         let manifest = sandboxes.describe().map_err(|error| PolicyError::Describe(classify(&error)))?;
-        Ok(Self { sandboxes, digest, manifest })
+        let package = PackageManifest::of(wasm)?;
+        Ok(Self { sandboxes, digest, manifest, package, wasm: Arc::from(wasm) })
+    }
+
+    /// What it may take.
+    pub fn limits(&self) -> PolicyLimits {
+        self.sandboxes.limits
     }
 
     /// Lowercase hex SHA-256 of the module's bytes.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The version it was packed with; `None` where it was not packed.
+    pub fn version(&self) -> Option<u64> {
+        self.package.as_ref().map(|package| package.version)
+    }
+
+    /// Its name and version: those it was packed with, or else what it says itself.
+    pub fn title(&self) -> (String, String) {
+        match &self.package {
+            Some(package) => (package.name.clone(), package.version.to_string()),
+            None => (self.manifest.name.clone(), self.manifest.version.clone()),
+        }
+    }
+
+    /// Its bytes: whether they are trusted can change while it is live.
+    pub(crate) fn wasm(&self) -> &[u8] {
+        &self.wasm
     }
 
     /// What the module says of itself.
@@ -149,8 +186,9 @@ impl PolicyModule {
             tracing::debug!(module = self.digest, cause = format!("{cause:#}"), "a policy module gave no verdict");
             judge_error(&cause)
         })?;
-        let verdict = answer.map_err(|text| JudgeError::Module(answer::bounded(text)))?;
-        if answer::is_well_formed(&verdict) { Ok(verdict) } else { Err(JudgeError::Invalid) }
+        let verdict = answer.map_err(|text| JudgeError::Module(decision_point::shorten(&text).to_owned()))?;
+        decision_point::check(&verdict)?;
+        Ok(verdict)
     }
 }
 
@@ -179,6 +217,7 @@ impl Sandboxes {
     fn take(&self) -> wasmtime::Result<Live> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(mut live) = spare {
+            self.runtime.spares().give_back(1);
             live.store.set_epoch_deadline(ticks(self.limits.deadline));
             live.store.data_mut().0.renew();
             return Ok(live);
@@ -194,19 +233,23 @@ impl Sandboxes {
     /// Takes back an instance that answered.
     fn give_back(&self, mut live: Live) {
         live.left = live.left.saturating_sub(1);
-        if live.left > 0 {
-            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            if spare.len() < MAX_SPARE {
-                spare.push(live);
-            }
+        if live.left > 0 && self.runtime.spares().take() {
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(live);
         }
+    }
+}
+
+impl Drop for Sandboxes {
+    fn drop(&mut self) {
+        let spare = self.spare.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.runtime.spares().give_back(spare.len());
     }
 }
 
 /// Refuses the first import that no module is given, by its name.
 fn check_imports(engine: &Engine, component: &Component) -> Result<(), String> {
     match imports(engine, component).into_iter().find(|(_, given)| !given) {
-        Some((refused, _)) => Err(answer::bounded(refused)),
+        Some((refused, _)) => Err(decision_point::shorten(&refused).to_owned()),
         None => Ok(()),
     }
 }
@@ -248,31 +291,6 @@ fn judge_error(error: &wasmtime::Error) -> JudgeError {
         SandboxError::Trapped(_) if error.is::<Trap>() || error.is::<WasiRefusal>() => JudgeError::Trapped,
         // It ran to its end, and what it left cannot be read as a verdict.
         SandboxError::Trapped(_) => JudgeError::Invalid,
-    }
-}
-
-/// The modules that are live. One value is one consistent snapshot.
-#[derive(Debug, Clone)]
-pub struct PolicySlots {
-    platform: Arc<PolicyModule>,
-}
-
-impl PolicySlots {
-    /// One module, the platform's, for every tenant.
-    pub fn new(platform: Arc<PolicyModule>) -> Self {
-        Self { platform }
-    }
-
-    /// The platform's module.
-    pub fn platform(&self) -> &Arc<PolicyModule> {
-        &self.platform
-    }
-}
-
-impl Judge for PolicySlots {
-    fn judge(&self, _tenant: &str, input: &Input) -> Result<Judgement, JudgeError> {
-        let verdict = self.platform.evaluate(input)?;
-        Ok(Judgement { verdict, module_digest: self.platform.digest.clone() })
     }
 }
 

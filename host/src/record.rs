@@ -1,6 +1,8 @@
 //! What an audit event says. Facts the host knows itself stand at the top; what the component adds stands under `detail`.
 
 mod json;
+pub mod past;
+mod policy;
 
 use std::borrow::Cow;
 
@@ -11,6 +13,9 @@ use standin_guest::claims;
 use self::json::{Asked, Decision, Granted, Origin, Requester};
 use crate::approval::{Approval, Covered};
 use crate::evidence::Evidence;
+
+pub(crate) use self::json::Judged;
+pub(crate) use self::policy::{Difference, SlotChange, policy_change};
 
 /// The longest event of the component, in bytes.
 pub const MAX_DETAIL: usize = 16 * 1024;
@@ -65,6 +70,8 @@ struct Minted<'a> {
     account_id: Option<&'a str>,
     jti: &'a str,
     flow: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
     granted: Granted<'a>,
     chain: &'a [String],
     lineage: &'a [String],
@@ -104,6 +111,7 @@ pub fn minted(
         account_id: covered.account_id.as_deref(),
         jti: &covered.jti,
         flow: &decision.input.flow,
+        step: decision.input.step.as_deref(),
         granted: Granted {
             scope: &covered.scope,
             audience: &covered.audience,
@@ -182,6 +190,28 @@ pub fn attempt(correlation_id: &str, evidence: &Evidence, detail: &str) -> Resul
 pub fn host_failure(correlation_id: &str, evidence: &Evidence, code: &str) -> Result<Event, RecordError> {
     let code = if is_code(code) { code } else { return Err(RecordError::Code) };
     write(correlation_id, evidence, Outcome::Fail, Some(code), None)
+}
+
+#[derive(Serialize)]
+struct Shortened<'a> {
+    event: &'static str,
+    outcome: Outcome,
+    code: &'a str,
+    correlation_id: &'a str,
+    requester: Option<Requester<'a>>,
+    shortened: bool,
+}
+
+/// The same without what was decided, for where that is more than a line of the log holds: who tried stands there all the same.
+///
+/// # Errors
+/// Where `code` is none.
+pub(crate) fn shortened(correlation_id: &str, evidence: &Evidence, code: &str) -> Result<Event, RecordError> {
+    let code = if is_code(code) { code } else { return Err(RecordError::Code) };
+    let anonymous = evidence.requester().is_none().then(|| code.to_owned());
+    let requester = Requester::of(evidence);
+    let event = Shortened { event: "attempt", outcome: Outcome::Fail, code, correlation_id, requester, shortened: true };
+    Ok(Event { json: encode(&event)?, anonymous })
 }
 
 fn write(

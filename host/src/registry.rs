@@ -7,8 +7,9 @@ use std::sync::Arc;
 use wasmtime::component::{HasData, Linker};
 
 pub use self::memory::Registrations;
-pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, SubjectKind, SubjectMapping, System};
+pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, Step, SubjectKind, SubjectMapping, System};
 use crate::evidence::Evidence;
+use crate::tape::Taped;
 
 /// A signature algorithm that may be registered for an issuer (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,13 +132,16 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = RegistryView<'a>;
+    type Data<'a> = Taped<RegistryView<'a>>;
 }
 
 /// Links the import into a component's linker.
 ///
 /// # Errors
 /// Where the linker already has it.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> RegistryView<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> Taped<RegistryView<'_>>,
+) -> wasmtime::Result<()> {
     crate::bindings::registry::add_to_linker::<T, Import>(linker, view)
 }

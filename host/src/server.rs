@@ -1,6 +1,7 @@
 //! HTTP in front of the component: connections, limits, TLS, graceful stop. What a request means is the component's business.
 
 mod activity;
+mod admin;
 mod answer;
 mod readiness;
 mod tls;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use self::activity::Activity;
+pub use self::admin::AdminServer;
 use self::answer::Answerer;
 pub use self::tls::TlsError;
 use crate::config;
@@ -38,6 +40,14 @@ pub enum ServerError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The socket cannot be had.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: std::path::PathBuf,
         /// The cause.
         source: std::io::Error,
     },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use standin_guest::error::{Entry, Error, Retry, RuntimeError};
 
-use crate::audit::{Audit, AuditCtx};
+use crate::audit::{Audit, AuditCtx, AuditError};
 use crate::bindings::types::Failure;
 use crate::clock::{Clock, Entropy};
 use crate::decision_point::{DecisionPointCtx, Judge};
@@ -97,16 +97,32 @@ impl Shared {
     }
 
     pub(crate) async fn record(&self, evidence: &Evidence, correlation_id: &str, code: &str) {
-        let mut audit = self.audit_ctx(correlation_id.to_owned());
-        let written = match record::host_failure(correlation_id, evidence, code) {
-            Ok(event) => audit.append(event).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+        let written = recorded(self.audit_ctx(correlation_id.to_owned()), evidence, code).await;
         if let Err(error) = written {
             // Nothing was minted, so nothing goes out unrecorded; the operator must still hear of it.
             tracing::error!(%correlation_id, %error, code, "audit");
         }
     }
+}
+
+/// What the host says of an attempt is its own and well formed: what the log does not take is too long, and is said in short.
+pub(crate) async fn recorded(mut audit: AuditCtx, evidence: &Evidence, code: &str) -> Result<(), Unrecorded> {
+    let correlation_id = audit.correlation_id().to_owned();
+    match audit.append(record::host_failure(&correlation_id, evidence, code)?).await {
+        Err(AuditError::Malformed) => Ok(audit.append(record::shortened(&correlation_id, evidence, code)?).await?),
+        written => Ok(written?),
+    }
+}
+
+/// Why the host could not record an attempt.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unrecorded {
+    /// There is no such event.
+    #[error(transparent)]
+    Event(#[from] record::RecordError),
+    /// The log does not take it.
+    #[error(transparent)]
+    Log(#[from] AuditError),
 }
 
 /// A failure of the host, as the caller may see it.

@@ -1,5 +1,6 @@
 //! The embedding API: a request in, a token or a failure out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use crate::bindings::types::{Attribute, Failure, Minted, Request};
 use crate::builder::{Builder, Loader};
 use crate::call::{Call, Target};
 use crate::clock::Clock;
-use crate::engine::Supply;
+use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
 use crate::shared::{Shared, Snapshot};
 use crate::state::RequestState;
+use crate::tape::{self, Recorder, Tape, TapedClock, TapedEntropy};
 
 /// How long a part may take to say whether it can serve.
 const READY: Duration = Duration::from_secs(2);
@@ -26,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) loader: Loader,
     pub(crate) log: Option<Arc<AuditLog>>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 /// The component in its host. Cheap to clone; every clone is the same.
@@ -54,10 +57,12 @@ impl Standin {
     /// # Errors
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn mint_on_behalf(&self, mut request: Request) -> Result<Minted, Failure> {
-        let mut call = self.begin(&mut request.correlation_id).await?;
+        let mut call = self.begin(&mut request.correlation_id, true).await?;
         call.vouch(&request);
         let answer = call
-            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_mint_on_behalf(store, &request).await).await)
+            .bounded(tape::Call::MintOnBehalf(Cow::Borrowed(&request)), async |sandbox| {
+                sandbox.obo(async |obo, store| obo.call_mint_on_behalf(store, &request).await).await
+            })
             .await?;
         call.end(answer).await
     }
@@ -67,10 +72,13 @@ impl Standin {
     /// # Errors
     /// The failure, only where the caller could not be authenticated or the sandbox failed.
     pub async fn explain(&self, mut request: Request) -> Result<String, Failure> {
-        let mut call = self.begin(&mut request.correlation_id).await?;
+        let mut call = self.begin(&mut request.correlation_id, true).await?;
         call.vouch(&request);
-        let answer =
-            call.bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_explain(store, &request).await).await).await?;
+        let answer = call
+            .bounded(tape::Call::Explain(Cow::Borrowed(&request)), async |sandbox| {
+                sandbox.obo(async |obo, store| obo.call_explain(store, &request).await).await
+            })
+            .await?;
         // A dry run answers also where it could not be recorded, and says so; whoever hid it is recorded here.
         if answer.is_ok()
             && let Some(evidence) = call.unrecorded()
@@ -87,10 +95,12 @@ impl Standin {
     /// # Errors
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn resolve_target(&self, mut request: Request) -> Result<Target, Failure> {
-        let mut call = self.begin(&mut request.correlation_id).await?;
+        let mut call = self.begin(&mut request.correlation_id, true).await?;
         call.vouch(&request);
         let answer = call
-            .bounded(async |sandbox| sandbox.obo(async |obo, store| obo.call_resolve_target(store, &request).await).await)
+            .bounded(tape::Call::ResolveTarget(Cow::Borrowed(&request)), async |sandbox| {
+                sandbox.obo(async |obo, store| obo.call_resolve_target(store, &request).await).await
+            })
             .await?;
         match answer {
             Ok(handle) => Ok(Target { call, handle }),
@@ -101,15 +111,19 @@ impl Standin {
     /// Answers one HTTP request through the component's protocol faces. Every failure is an answer. A correlation id that is not
     /// 1 to 128 characters of `A-Z a-z 0-9 . _ : -` is replaced.
     pub async fn handle(&self, mut request: HttpRequest) -> HttpResponse {
-        let mut call = match self.begin(&mut request.correlation_id).await {
+        // What is public is nobody's secret, and anybody may ask for it as often as they like.
+        let taped = !is_public(&request);
+        let mut call = match self.begin(&mut request.correlation_id, taped).await {
             Ok(call) => call,
             Err(failure) => return error_response(&failure),
         };
-        let mut answer = call.bounded(async |sandbox| sandbox.handle(&request).await).await;
-        // What is public is fetched with GET and is no attempt.
-        if request.method == "POST" && answer.as_ref().is_ok_and(|answer| answer.status < 400) {
+        let mut answer =
+            call.bounded(tape::Call::Handle(Cow::Borrowed(&request)), async |sandbox| sandbox.handle(&request).await).await;
+        // What is public is fetched with GET by nobody in particular; whoever has shown who it is makes an attempt, however it asks.
+        let attempt = request.method == "POST" || call.knows_requester();
+        if attempt && answer.as_ref().is_ok_and(|answer| answer.status < 400) {
             answer = call.settle(answer).await;
-        } else if request.method == "POST"
+        } else if attempt
             && answer.is_ok()
             && let Some(evidence) = call.unrecorded()
         {
@@ -154,28 +168,47 @@ impl Standin {
         self.inner.shared.store.sweep().await
     }
 
-    /// Closes the audit log with a checkpoint. Nothing is minted afterwards.
+    /// Waits for the tapes of what was answered, then closes the audit log with a checkpoint. Nothing is minted afterwards.
     ///
     /// # Errors
     /// Where the log could not be closed in order.
     pub async fn close(&self) -> Result<(), crate::audit::AuditError> {
+        if let Some(recorder) = &self.inner.recorder {
+            let recorder = Arc::clone(recorder);
+            // A tape is never worth a failure; what is missing stands in the log.
+            let flushed = tokio::task::spawn_blocking(move || recorder.flush()).await;
+            if let Err(error) = flushed {
+                tracing::error!(%error, "tapes");
+            }
+        }
         self.inner.shared.audit.close().await
     }
 
-    async fn begin(&self, correlation_id: &mut String) -> Result<Call, Failure> {
+    async fn begin(&self, correlation_id: &mut String, taped: bool) -> Result<Call, Failure> {
         let inner = &self.inner;
         *correlation_id = self.correlation_id(correlation_id);
         let snapshot = inner.shared.snapshot.load_full();
         let Ok(slot) = Arc::clone(&inner.in_flight).try_acquire_owned() else {
             return Err(inner.shared.failed(&Evidence::default(), correlation_id, RuntimeError::Overloaded).await);
         };
-        let taken = inner.supply.take().await;
+        let recorder = inner.recorder.as_ref().filter(|_| taped);
+        let tape = recorder.map(|recorder| recorder.tape(correlation_id)).unwrap_or_default();
+        let taken = if tape.is_on() { self.taped(&snapshot, &tape).await } else { inner.supply.take().await };
         let mut sandbox = match taken {
             Ok(sandbox) => sandbox,
             Err(error) => return Err(inner.shared.sandbox_failed(&Evidence::default(), correlation_id, &error).await),
         };
-        sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone()));
-        Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id.clone(), sandbox, slot))
+        sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone()), tape.clone());
+        Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id.clone(), sandbox, tape, slot))
+    }
+
+    /// A sandbox that is recorded from before its first instruction, so that a new one draws the same when it is replayed.
+    async fn taped(&self, snapshot: &Snapshot, tape: &Tape) -> Result<Sandbox<RequestState>, SandboxError> {
+        let shared = &self.inner.shared;
+        let clock = Arc::new(TapedClock::new(tape.clone(), Arc::clone(&shared.clock)));
+        let entropy = Arc::new(TapedEntropy::new(tape.clone(), Arc::clone(&shared.entropy)));
+        let parts = self.inner.loader.runtime().parts(clock, entropy);
+        self.inner.supply.fresh(RequestState::new(parts, shared.contexts(snapshot, String::new()))).await
     }
 
     /// `given` if it is well formed, otherwise one of our own.
@@ -190,6 +223,12 @@ impl Standin {
             Err(_) => format!("t{}", self.inner.shared.clock.now().as_nanos()),
         }
     }
+}
+
+/// Whether a request only reads, and shows nothing of who asks.
+fn is_public(request: &HttpRequest) -> bool {
+    let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+    reads && !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
 }
 
 /// What a part answers, in time; none if it can serve.

@@ -13,6 +13,7 @@ use crate::http::{HttpCtx, HttpView};
 use crate::keys::{KeysCtx, KeysView};
 use crate::registry::{RegistryCtx, RegistryView};
 use crate::store::{StoreCtx, StoreView};
+use crate::tape::{Tape, Taped};
 
 /// The contexts of the imports for one request: one configuration, one key set, one policy from beginning to end.
 pub(crate) struct Contexts {
@@ -29,18 +30,20 @@ pub(crate) struct Contexts {
 pub(crate) struct RequestState {
     parts: SandboxParts,
     table: ResourceTable,
+    tape: Tape,
     pub(crate) evidence: Evidence,
     pub(crate) contexts: Contexts,
 }
 
 impl RequestState {
     pub(crate) fn new(parts: SandboxParts, contexts: Contexts) -> Self {
-        Self { parts, table: ResourceTable::new(), evidence: Evidence::default(), contexts }
+        Self { parts, table: ResourceTable::new(), tape: Tape::default(), evidence: Evidence::default(), contexts }
     }
 
     /// Puts the parts of one request in place of those of another; nothing of the other is left.
-    pub(crate) fn begin(&mut self, contexts: Contexts) {
+    pub(crate) fn begin(&mut self, contexts: Contexts, tape: Tape) {
         self.contexts = contexts;
+        self.tape = tape;
         self.table = ResourceTable::new();
         self.evidence = Evidence::default();
     }
@@ -52,28 +55,41 @@ impl Sandboxed for RequestState {
     }
 }
 
-/// Links every import of the world `standin`.
+/// Links every import of the world `standin`, on its way past the tape.
 pub(crate) fn link(linker: &mut Linker<RequestState>) -> wasmtime::Result<()> {
-    crate::decision_point::add_to_linker(linker, |state| DecisionPointView {
-        ctx: &state.contexts.decision_point,
-        evidence: &mut state.evidence,
-        table: &mut state.table,
+    crate::decision_point::add_to_linker(linker, |state| {
+        let view = DecisionPointView {
+            ctx: &state.contexts.decision_point,
+            evidence: &mut state.evidence,
+            table: &mut state.table,
+            correlation_id: state.contexts.audit.correlation_id(),
+        };
+        Taped::new(&state.tape, view)
     })?;
-    crate::keys::add_to_linker(linker, |state| KeysView {
-        ctx: &state.contexts.keys,
-        evidence: &mut state.evidence,
-        audit: &mut state.contexts.audit,
-        table: &mut state.table,
+    crate::keys::add_to_linker(linker, |state| {
+        let view = KeysView {
+            ctx: &state.contexts.keys,
+            evidence: &mut state.evidence,
+            audit: &mut state.contexts.audit,
+            table: &mut state.table,
+        };
+        Taped::new(&state.tape, view)
     })?;
-    crate::directory::add_to_linker(linker, |state| DirectoryView {
-        ctx: &state.contexts.directory,
-        evidence: &mut state.evidence,
+    crate::directory::add_to_linker(linker, |state| {
+        let view = DirectoryView { ctx: &state.contexts.directory, evidence: &mut state.evidence };
+        Taped::new(&state.tape, view)
     })?;
-    crate::registry::add_to_linker(linker, |state| RegistryView {
-        ctx: &state.contexts.registry,
-        evidence: &mut state.evidence,
+    crate::registry::add_to_linker(linker, |state| {
+        let view = RegistryView { ctx: &state.contexts.registry, evidence: &mut state.evidence };
+        Taped::new(&state.tape, view)
     })?;
-    crate::http::add_to_linker(linker, |state| HttpView { ctx: &state.contexts.http, evidence: &mut state.evidence })?;
-    crate::store::add_to_linker(linker, |state| StoreView { ctx: &state.contexts.store, evidence: &mut state.evidence })?;
-    crate::audit::add_to_linker(linker, |state| AuditView { ctx: &mut state.contexts.audit, evidence: &state.evidence })
+    crate::http::add_to_linker(linker, |state| {
+        Taped::new(&state.tape, HttpView { ctx: &state.contexts.http, evidence: &mut state.evidence })
+    })?;
+    crate::store::add_to_linker(linker, |state| {
+        Taped::new(&state.tape, StoreView { ctx: &state.contexts.store, evidence: &mut state.evidence })
+    })?;
+    crate::audit::add_to_linker(linker, |state| {
+        Taped::new(&state.tape, AuditView { ctx: &mut state.contexts.audit, evidence: &state.evidence })
+    })
 }

@@ -8,6 +8,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use crate::bindings::store::{Entry, StoreError, Swap};
 use crate::evidence::Evidence;
+use crate::tape::Taped;
 
 mod memory;
 mod sqlite;
@@ -216,14 +217,17 @@ impl crate::bindings::store::Host for StoreView<'_> {
 struct Import;
 
 impl HasData for Import {
-    type Data<'a> = StoreView<'a>;
+    type Data<'a> = Taped<StoreView<'a>>;
 }
 
 /// Links the import into a component's linker.
 ///
 /// # Errors
 /// Where the linker already has it.
-pub fn add_to_linker<T: Send + 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> StoreView<'_>) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> Taped<StoreView<'_>>,
+) -> wasmtime::Result<()> {
     crate::bindings::store::add_to_linker::<T, Import>(linker, view)
 }
 

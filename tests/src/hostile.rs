@@ -11,10 +11,11 @@ use crate::{HOSTILE, peer};
 /// A request that orders `trick`, with these further orders.
 pub fn order(trick: &str, orders: &Value) -> Request {
     let orders = orders.as_object().into_iter().flatten();
+    let order = |name: &str, value: &Value| Attribute { name: name.to_owned(), value: value.to_string() };
+    let trick = order("trick", &Value::from(trick));
     Request {
         correlation_id: format!("c-{}", unique()),
-        step: Some(trick.to_owned()),
-        attributes: orders.map(|(name, value)| Attribute { name: name.clone(), value: value.to_string() }).collect(),
+        attributes: std::iter::once(trick).chain(orders.map(|(name, value)| order(name, value))).collect(),
         ..request("svc-router", user("alice@example.com"))
     }
 }

@@ -39,6 +39,12 @@ pub fn user(email: &str) -> Subject {
     Subject::Descriptor(descriptor(IdType::User, &format!("email.{email}")))
 }
 
+/// A user by address, in one of its accounts.
+pub fn user_of(account: &str, email: &str) -> Subject {
+    let named = descriptor(IdType::User, &format!("email.{email}"));
+    Subject::Descriptor(Descriptor { account_id: Some(account.to_owned()), ..named })
+}
+
 /// A host by `ophid.…` or `host_id.…`.
 pub fn host(id: &str) -> Subject {
     Subject::Descriptor(descriptor(IdType::Host, id))

@@ -153,7 +153,7 @@ impl Running {
     }
 }
 
-/// The usual configuration. Clients: `svc-router` (everything in acme), `svc-strict` (the same, strict), `svc-ledger` (receives
+/// The usual configuration. Clients: `svc-router` (everything in acme, two steps), `svc-strict` (the same, strict), `svc-ledger` (receives
 /// tokens as [`API`]), `svc-bearer` (authenticates by caller JWT), `edge` (attested), `svc-crosser` (acme into globex),
 /// `svc-admin` (protected users), `svc-other` (tenant globex).
 pub fn config(jwks_uri: &str) -> String {
@@ -180,6 +180,13 @@ max_ttl = "10m"
 is_audience = ["https://router.example.com"]
 provisional = true
 provisional_scopes = ["expenses:read"]
+[[client.step]]
+name = "approve-expense"
+scopes = ["expenses:write"]
+audiences = ["{API}"]
+[[client.step]]
+name = "review"
+scopes = ["expenses:read", "expenses:write"]
 
 [[client]]
 id = "svc-strict"

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use standin::clock::Clock as _;
-use standin::decision_point::{Input, Judge, JudgeError, Judgement};
+use standin::decision_point::{Judge, JudgeError, Judgement, Question};
 use standin::endpoint::HttpRequest;
 use standin::keys::{Keys, KeysError, VerifyingKey};
 use standin::registry::{Audience, Client, Issuer, IssuerKeys, Registry, System};
 use standin::store::{MemoryStore, Space, Store as _};
-use standin::types::{Allowance, Credential, Descriptor, DpopProof, Effect, IdType, Request, Subject, Token, Verdict};
+use standin::types::{Allowance, Attribute, Credential, Descriptor, DpopProof, Effect, IdType, Request, Subject, Token, Verdict};
 use standin::{Builder, Decision, JWT_TYPE};
 use standin_guest::error::Error;
 use standin_tests::idp::{Idp, KID, claims_of, now};
@@ -63,7 +63,7 @@ fn with_token(value: String) -> Request {
 struct Says(Result<Effect, fn() -> JudgeError>);
 
 impl Judge for Says {
-    fn judge(&self, _tenant: &str, _input: &Input) -> Result<Judgement, JudgeError> {
+    fn judge(&self, _question: &Question<'_>) -> Result<Judgement, JudgeError> {
         match &self.0 {
             Ok(effect) => {
                 let verdict = Verdict { effect: effect.clone(), reasons: Vec::new(), attributes: Vec::new() };
@@ -265,6 +265,7 @@ async fn grant_codes(world: &World) -> Vec<String> {
         scope("svc-strict", "expenses:delete"),
         scope("svc-router", "expenses:delete"),
         Request { requested_ttl: Some(0), ..bob() },
+        Request { step: Some("pay".into()), ..bob() },
     ] {
         codes.push(asked(world.builder(), request).await);
     }
@@ -318,7 +319,8 @@ async fn permit_expired(world: &World) -> String {
 async fn runtime_codes(world: &World) -> Vec<String> {
     let mut codes = Vec::new();
     for trick in ["trap", "loop"] {
-        let request = Request { step: Some(trick.into()), ..bob() };
+        let trick = Attribute { name: "trick".into(), value: json!(trick).to_string() };
+        let request = Request { attributes: vec![trick], ..bob() };
         codes.push(asked(world.builder().component_bytes(HOSTILE.to_vec()), request).await);
     }
     let narrow = World::with(|config| config.push_str("\n[limits]\nmax_in_flight = 1\n"), |_| {}).await;

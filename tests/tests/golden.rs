@@ -111,6 +111,10 @@ async fn tokens_of_every_kind_of_subject() {
         ("provisional", request("svc-router", envoy("new@example.com", "001AcmeEU"))),
         ("exchange", request("svc-router", token(subject_token(&golden.world.idp)))),
         (
+            "step",
+            Request { step: Some("approve-expense".into()), ..named_account(request("svc-router", user("alice@example.com"))) },
+        ),
+        (
             "narrowed",
             Request {
                 scope: vec!["expenses:write".into(), "expenses:read".into(), "admin".into()],

@@ -5,7 +5,7 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use standin::types::Credential;
+use standin::types::{Credential, Request};
 use standin_tests::hostile::{hostile, order, refused, verifies};
 use standin_tests::idp::{Idp, now};
 use standin_tests::world::World;
@@ -323,6 +323,49 @@ async fn no_approval_for_what_was_not_proven() {
         assert_eq!(event["outcome"], "fail", "{what}");
         // Nothing that the component claims of the parties reaches the policy.
         assert!(!event["decision"]["asked"].to_string().contains("protected\\\",\\\"value\\\":\\\"false"), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_registered_and_the_one_that_was_asked_for() {
+    let world = World::patient().await;
+    let standin = hostile(&world).await;
+    let within = |step: Option<&str>, orders: Value| Request { step: step.map(str::to_owned), ..order("mint", &orders) };
+    let write = json!(["expenses:write"]);
+    let honest = within(Some("approve-expense"), json!({ "question": { "scope": write } }));
+    assert!(verifies(&standin, &standin.mint_on_behalf(honest).await.unwrap().token));
+    let unnamed = "the step is not the one that the request names";
+    let questions = [
+        ("one nobody registered", Some("pay"), json!({}), "the caller's registration has no such step"),
+        ("one of the client's that was not asked for", Some("approve-expense"), json!({ "step": "review" }), unnamed),
+        ("none although one was asked for", Some("approve-expense"), json!({ "step": null }), unnamed),
+        ("one although none was asked for", None, json!({ "step": "review" }), unnamed),
+        ("more scope than the step's", Some("approve-expense"), json!({}), "a scope exceeds the step's registration"),
+        (
+            "another audience than the step's",
+            Some("approve-expense"),
+            json!({ "scope": [], "audience": ["https://ledger.example.com"] }),
+            "an audience exceeds the step's registration",
+        ),
+        ("a step of another client", Some("review"), json!({ "caller": "client:svc-admin" }), "the caller has not proven itself"),
+    ];
+    for (what, step, question, why) in questions {
+        let (failure, event) = refused(&world, &standin, within(step, json!({ "question": question }))).await;
+        assert_eq!(failure.code, "hostile.unapproved", "{what}");
+        assert_eq!(event["decision"]["refusal"], why, "{what}");
+    }
+    for (what, step, claimed) in [
+        ("another step", Some("review"), json!("approve-expense")),
+        ("a step in place of none", None, json!("review")),
+        ("no step", Some("review"), Value::Null),
+    ] {
+        let (failure, event) = refused(&world, &standin, within(step, json!({ "claims": { "step": claimed } }))).await;
+        assert_eq!(
+            (failure.code.as_str(), failure.message.as_str()),
+            ("hostile.refused", "step is not the approved step"),
+            "{what}"
+        );
+        assert_eq!(event["decision"]["asked"]["step"].as_str(), step, "{what}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use standin_tests::HOSTILE;
 use standin_tests::hostile::{hostile, order, refused, verifies};
 use standin_tests::requests::{basic, http};
-use standin_tests::world::World;
+use standin_tests::world::{SECRET, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runaways_are_stopped_recorded_and_harm_nobody_else() {
@@ -136,6 +136,12 @@ async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
     let mut request = http("POST", "/oauth2/token", &[("x-answer", &order)], b"");
     request.correlation_id = "refused-over-http".into();
     assert_eq!(standin.handle(request).await.status, 403);
+    // Nor does asking with GET hide who asked.
+    let order = json!({ "status": 200 }).to_string();
+    let mut request = http("GET", "/jwks.json", &[("x-answer", &order), ("x-secret", SECRET)], b"");
+    request.correlation_id = "hidden-get".into();
+    assert_eq!(standin.handle(request).await.status, 500);
+    assert_eq!(world.audit_of("hidden-get")[0]["requester"], "svc-router");
     standin.close().await.unwrap();
     let recorded = world.audit_lines();
     assert!(recorded.iter().any(|event| event.to_string().contains("runtime.unrecorded")), "{recorded:?}");

@@ -52,10 +52,12 @@ const GUEST: Layout = Layout {
 const HOST: Layout = Layout {
     source: "../host/src",
     layers: &[
-        &["bindings", "bounded", "clock", "hex", "json", "sqlite", "evidence", "config"],
+        &["bindings", "bounded", "clock", "hex", "secret", "json", "sqlite", "evidence", "config"],
         &["approval", "record"],
+        &["tape"],
         &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
         &["engine", "image", "policy"],
+        &["replay"],
         &["state"],
         &["shared"],
         &["call"],

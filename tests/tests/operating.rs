@@ -78,6 +78,7 @@ async fn a_hangup_with_what_needs_a_restart_is_refused_whole() {
         (config.replace("durability = \"os\"", "durability = \"fsync\""), "audit"),
         (format!("{config}\n[limits]\nmax_in_flight = 3\n"), "limits.max_in_flight"),
         (format!("{config}\n[limits]\nmax_body = \"2KiB\"\n"), "limits.max_body"),
+        (config.replace("audit = {", "record = { dir = \"tapes\", key = \"record.key\" }\naudit = {"), "record"),
         (config.replace("[runtime]\n", "[runtime]\nmemory = \"64MiB\"\n"), "runtime"),
         (format!("{config}\n[server]\ntls = {{ certificate = \"a\", key = \"b\" }}\n"), "server"),
         (format!("{config}\n[timeouts]\nhttp = \"1s\"\n"), "timeouts"),

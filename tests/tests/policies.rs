@@ -1,4 +1,4 @@
-//! Cedar policies, packed, signed and served: what `standin policy` makes is what decides.
+//! Cedar and Rego policies, packed, signed and served: what `standin policy` makes is what decides.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
@@ -6,15 +6,16 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rstest::rstest;
 use serde_json::Value;
 use standin::engine::{Isolation, Runtime, RuntimeOptions};
 use standin::policy::cases::Suite;
-use standin::policy::pack::{CEDAR, Package, Packed, Source, pack};
+use standin::policy::pack::{CEDAR, Package, Packed, REGO, Source, pack};
 use standin::policy::signature::{generate, sign};
 use standin::policy::trust::TrustError;
 use standin::policy::{PolicyLimits, PolicyModule};
 use standin::types::{Descriptor, Request, Subject};
-use standin::{BuildError, Standin};
+use standin::{BuildError, LoadError, Standin};
 use standin_tests::idp::claims_of;
 use standin_tests::requests::{request, user};
 use standin_tests::world::World;
@@ -27,9 +28,9 @@ fn files(folder: &str) -> Vec<(String, String)> {
     entries.map(file).collect()
 }
 
-fn packed(sources: &[(String, String)], version: u64) -> Packed {
+fn packed(engine: &[u8], sources: &[(String, String)], version: u64) -> Packed {
     let sources = sources.iter().map(|(name, content)| Source { name: name.clone(), content: content.clone() }).collect();
-    pack(CEDAR, &Package { name: "acme".into(), version, sources, cases: None }).unwrap()
+    pack(engine, &Package { name: "acme".into(), version, sources, cases: None }).unwrap()
 }
 
 fn load(wasm: &[u8], isolation: Isolation) -> PolicyModule {
@@ -39,9 +40,11 @@ fn load(wasm: &[u8], isolation: Isolation) -> PolicyModule {
     PolicyModule::load(&runtime, None, wasm, limits).unwrap()
 }
 
-#[test]
-fn the_packed_suite_gives_every_decision_in_fresh_and_in_reused_sandboxes() {
-    let packed = packed(&files("cedar"), 1);
+#[rstest]
+#[case::cedar(CEDAR, "cedar")]
+#[case::rego(REGO, "rego")]
+fn the_packed_suite_gives_every_decision_in_fresh_and_in_reused_sandboxes(#[case] engine: &[u8], #[case] bundle: &str) {
+    let packed = packed(engine, &files(bundle), 1);
     let cases = files("cases");
     let suite = Suite::of(cases.iter().map(|(name, text)| (name.as_str(), text.as_str())), None).unwrap();
     for isolation in [Isolation::Request, Isolation::Reuse(1_000)] {
@@ -63,7 +66,8 @@ forbid (principal, action, resource == User::"user:acme:u-bob");
 /// The house's module as version 1 and as version 2, packed once for all tests.
 fn house(version: usize) -> &'static [u8] {
     static HOUSES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
-    let houses = HOUSES.get_or_init(|| [1, 2].map(|version| packed(&[("house.cedar".into(), HOUSE.into())], version).wasm));
+    let houses =
+        HOUSES.get_or_init(|| [1, 2].map(|version| packed(CEDAR, &[("house.cedar".into(), HOUSE.into())], version).wasm));
     houses.get(version - 1).unwrap()
 }
 
@@ -104,11 +108,14 @@ async fn only_what_a_trusted_key_signed_becomes_live() {
     let ((secret, public), (other, _)) = (generate(), generate());
     let signed = sign(house(1), &secret).unwrap();
     let world = world(house(1), "trusted_keys = [\"acme.pub.pem\"]").await;
-    assert!(matches!(world.builder().build().await, Err(BuildError::Unreadable { .. })));
+    assert!(matches!(world.builder().build().await, Err(BuildError::Policy { source: LoadError::Unreadable { .. }, .. })));
     std::fs::write(world.path("acme.pub.pem"), "no key").unwrap();
-    assert!(matches!(world.builder().build().await, Err(BuildError::TrustedKey { .. })));
+    assert!(matches!(world.builder().build().await, Err(BuildError::Policy { source: LoadError::TrustedKey { .. }, .. })));
     std::fs::write(world.path("acme.pub.pem"), public).unwrap();
-    assert!(matches!(world.builder().build().await, Err(BuildError::Trust(TrustError::Signature(_)))));
+    assert!(matches!(
+        world.builder().build().await,
+        Err(BuildError::Policy { source: LoadError::Trust(TrustError::Signature(_)), .. })
+    ));
     std::fs::write(world.path("acme.policy.wasm"), &signed).unwrap();
     let standin = world.standin().await;
     let mut altered = signed.clone();
@@ -116,7 +123,7 @@ async fn only_what_a_trusted_key_signed_becomes_live() {
     for refused in [house(1).to_vec(), altered, sign(house(1), &other).unwrap()] {
         std::fs::write(world.path("acme.policy.wasm"), refused).unwrap();
         let refusal = standin.reload(world.config()).await.unwrap_err();
-        assert!(matches!(refusal, BuildError::Trust(TrustError::Signature(_))), "{refusal}");
+        assert!(matches!(refusal, BuildError::Policy { source: LoadError::Trust(TrustError::Signature(_)), .. }), "{refusal}");
         // The old one serves on.
         assert!(mint(&standin, "alice@example.com").await.is_ok());
     }
@@ -131,7 +138,7 @@ async fn a_digest_pins_one_module() {
     let standin = world.standin().await;
     std::fs::write(world.path("acme.policy.wasm"), house(1)).unwrap();
     let refusal = standin.reload(world.config()).await.unwrap_err();
-    assert!(matches!(refusal, BuildError::Trust(TrustError::Digest { .. })), "{refusal}");
+    assert!(matches!(refusal, BuildError::Policy { source: LoadError::Trust(TrustError::Digest { .. }), .. }), "{refusal}");
     assert!(mint(&standin, "alice@example.com").await.is_ok());
 }
 
@@ -143,16 +150,25 @@ async fn a_version_goes_up_and_comes_down_by_rollback_only() {
     standin.reload(world.config()).await.unwrap();
     std::fs::write(world.path("acme.policy.wasm"), house(1)).unwrap();
     let refusal = standin.reload(world.config()).await.unwrap_err();
-    assert!(matches!(refusal, BuildError::Trust(TrustError::Older { floor: 2, found: Some(1) })), "{refusal}");
+    assert!(
+        matches!(refusal, BuildError::Policy { source: LoadError::Trust(TrustError::Older { floor: 2, found: Some(1) }), .. }),
+        "{refusal}"
+    );
     // A module without a version would be a way round.
     std::fs::write(world.path("acme.policy.wasm"), standin::policy::BASELINE).unwrap();
     let refusal = standin.reload(world.config()).await.unwrap_err();
-    assert!(matches!(refusal, BuildError::Trust(TrustError::Older { floor: 2, found: None })), "{refusal}");
+    assert!(
+        matches!(refusal, BuildError::Policy { source: LoadError::Trust(TrustError::Older { floor: 2, found: None }), .. }),
+        "{refusal}"
+    );
     assert!(mint(&standin, "alice@example.com").await.is_ok());
     standin.close().await.unwrap();
     // Nor does a restart forget.
     std::fs::write(world.path("acme.policy.wasm"), house(1)).unwrap();
-    assert!(matches!(world.builder().build().await, Err(BuildError::Trust(TrustError::Older { .. }))));
+    assert!(matches!(
+        world.builder().build().await,
+        Err(BuildError::Policy { source: LoadError::Trust(TrustError::Older { .. }), .. })
+    ));
     let output = std::process::Command::new(standin_tests::process::binary())
         .current_dir(world.folder())
         .args(["policy", "rollback", "acme.policy.wasm", "--json"])

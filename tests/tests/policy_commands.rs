@@ -59,7 +59,7 @@ fn the_readmes_way_to_a_policy_of_ones_own_leads_there() {
     let ran = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder.path()).env("PATH", path).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success() && said.contains("every rule was reached"), "{said}");
-    let setting = section.split('`').find(|code| code.starts_with("policy = {")).unwrap();
+    let setting = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     std::fs::write(folder.path().join("standin.toml"), format!("issuer = \"https://obo.example.com\"\n{setting}\n")).unwrap();
     done(folder.path(), &["verify", "house.policy.wasm", "--config", "standin.toml"]);
     assert!(done(folder.path(), &["test", "house.policy.wasm"]).contains("ok 2 cases"));
@@ -92,6 +92,40 @@ fn packing_twice_makes_one_file_and_faults_show_their_line() {
     assert!(refused(folder, &["pack", "--policies", "cases/none", "--version", "1", "-o", "a.wasm"]).1.contains("cases/none"));
     let none = standin(folder, &["pack", "--policies", "policies", "--version", "0", "-o", "a.wasm"]);
     assert_eq!(none.status.code(), Some(2));
+}
+
+const PEOPLE_IN_REGO: &str = "package standin\n\nallow if input.tenant in data.teams.served\n\n\
+    reasons contains {\"rule\": \"people\"}\n\ndeny contains \"robots\" if input.subject.kind == \"host\"\n";
+
+#[test]
+fn policies_in_rego_are_tested_packed_and_looked_into() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::remove_file(folder.join("policies/people.cedar")).unwrap();
+    std::fs::write(folder.join("policies/people.rego"), PEOPLE_IN_REGO).unwrap();
+    std::fs::create_dir(folder.join("policies/teams")).unwrap();
+    std::fs::write(folder.join("policies/teams/data.json"), "{\"served\": [\"acme\"]}").unwrap();
+    let said = done(folder, &["test", "policies", "--cases", "cases", "--engine", "rego"]);
+    assert!(said.contains("ok 1 cases") && said.contains("no case reached robots"), "{said}");
+
+    let pack = [&PACK[..], &["--engine", "rego"]].concat();
+    assert!(done(folder, &pack).contains("2 rules in regorus "));
+    let first = std::fs::read(folder.join("acme.policy.wasm")).unwrap();
+    done(folder, &pack);
+    assert!(std::fs::read(folder.join("acme.policy.wasm")).unwrap() == first, "another file");
+    assert!(done(folder, &["test", "acme.policy.wasm"]).contains("ok 1 cases"));
+    let page = done(folder, &["inspect", "acme.policy.wasm"]);
+    assert!(page.contains("name     acme version 7") && page.contains("regorus") && !page.contains("refused"), "{page}");
+
+    std::fs::write(folder.join("policies/wrong.rego"), "package standin\n\n\tmax_tll := \"5m\"\n").unwrap();
+    let (_, said) = refused(folder, &pack);
+    assert!(said.contains("nothing uses the rule `max_tll`") && said.contains("--> policies/wrong.rego:3:2\n"), "{said}");
+    assert!(said.contains("3 | \tmax_tll := \"5m\"\n  | \t^\n"), "{said}");
+    // Cedar's files mean nothing here.
+    std::fs::write(folder.join("policies/wrong.rego"), "").unwrap();
+    std::fs::write(folder.join("entities.json"), "[]").unwrap();
+    let (_, said) = refused(folder, &[&pack[..], &["--entities", "entities.json"]].concat());
+    assert!(said.contains("a bundle consists of"), "{said}");
 }
 
 #[test]

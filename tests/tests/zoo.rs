@@ -1,44 +1,17 @@
 //! Policy modules that misbehave deny, each under its own code, and harm nobody else; none of them widens.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
 
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use standin::Standin;
-use standin::types::{Attribute, Request};
-use standin_tests::ZOO;
+use standin::types::Request;
 use standin_tests::idp::claims_of;
-use standin_tests::requests::{request, unique, user};
+use standin_tests::requests::{request, user_of};
 use standin_tests::world::{API, LEDGER, World};
-
-/// A world whose policy module is the zoo: room for an answer of 100 MB, and time enough on a busy machine.
-async fn zoo() -> (World, Standin) {
-    let limits = "\n[policy]\nmodule = \"zoo.wasm\"\nmemory = \"512MiB\"\ndeadline = \"2s\"\n[runtime]\ncpu = \"2s\"\n";
-    let world = World::with(|config| config.push_str(limits), |_| {}).await;
-    std::fs::write(world.path("zoo.wasm"), ZOO).unwrap();
-    let standin = world.standin().await;
-    (world, standin)
-}
-
-fn order(order: &Value) -> Request {
-    Request {
-        correlation_id: format!("c-{}", unique()),
-        scope: vec!["expenses:read".into(), "expenses:write".into()],
-        attributes: vec![Attribute { name: "edge.zoo".into(), value: order.to_string() }],
-        ..request("svc-router", user("alice@example.com"))
-    }
-}
-
-fn of_alice(request: Request) -> Request {
-    use standin::types::{Descriptor, Subject};
-    let subject = match request.subject {
-        Subject::Descriptor(named) => Subject::Descriptor(Descriptor { account_id: Some("acme-eu".into()), ..named }),
-        other => other,
-    };
-    Request { subject, ..request }
-}
+use standin_tests::zoo::{order, zoo, zoo_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_misbehaves_denies_under_its_own_code_and_harms_nobody() {
@@ -51,6 +24,7 @@ async fn a_policy_that_misbehaves_denies_under_its_own_code_and_harms_nobody() {
         (json!("trap"), "policy.trapped"),
         (json!("loop"), "policy.timed_out"),
         (json!("eat-memory"), "policy.trapped"),
+        (json!("allocate-4-gib"), "policy.trapped"),
         (json!("overflow-stack"), "policy.trapped"),
         (json!("long-answer"), "policy.too_large"),
         (json!("many-reasons"), "policy.too_large"),
@@ -68,10 +42,10 @@ async fn a_policy_that_misbehaves_denies_under_its_own_code_and_harms_nobody() {
         let honest: Vec<_> = (0..4)
             .map(|_| {
                 let standin = standin.clone();
-                tokio::spawn(async move { standin.mint_on_behalf(of_alice(order(&json!("permit")))).await })
+                tokio::spawn(async move { standin.mint_on_behalf(order(&json!("permit"))).await })
             })
             .collect();
-        let request = of_alice(order(&behaviour));
+        let request = order(&behaviour);
         let id = request.correlation_id.clone();
         let failure = standin.mint_on_behalf(request).await.unwrap_err();
         assert_eq!(failure.code, code, "{behaviour}");
@@ -92,7 +66,7 @@ async fn a_policy_that_misbehaves_denies_under_its_own_code_and_harms_nobody() {
 async fn an_allowance_narrows_and_never_widens() {
     let (_world, standin) = zoo().await;
     let mint = async |allow: Value| {
-        let request = Request { audience: vec![API.into()], ..of_alice(order(&json!({ "allow": allow }))) };
+        let request = Request { audience: vec![API.into()], ..order(&json!({ "allow": allow })) };
         standin.mint_on_behalf(request).await.map(|minted| claims_of(&minted.token)).unwrap()
     };
     let lifetime = |claims: &Value| claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
@@ -107,6 +81,47 @@ async fn an_allowance_narrows_and_never_widens() {
     let narrow = mint(json!({ "scope": ["expenses:write"], "audience": [API], "ttl": 1 })).await;
     assert_eq!((&narrow["scope"], &narrow["aud"]), (&json!("expenses:write"), &json!(API)));
     assert_eq!(lifetime(&narrow), 1);
+}
+
+/// What the policy said of a request that was permitted.
+async fn told(world: &World, standin: &Standin, behaviour: &str) -> Value {
+    let request = order(&json!(behaviour));
+    let id = request.correlation_id.clone();
+    standin.mint_on_behalf(request).await.unwrap();
+    world.audit_of(&id)[0]["rules"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_sandbox_gives_the_same_answer_each_time() {
+    let (world, standin) = zoo().await;
+    let first = told(&world, &standin, "clocks-and-seeds").await;
+    assert!(first.to_string().contains("Instant"), "{first}");
+    for _ in 0..5 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert_eq!(told(&world, &standin, "clocks-and-seeds").await, first);
+        // Nor does it remember that it was asked.
+        standin.mint_on_behalf(order(&json!("change-its-mind"))).await.unwrap();
+    }
+    // Nor does another host's.
+    let (world, standin) = zoo().await;
+    assert_eq!(told(&world, &standin, "clocks-and-seeds").await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reused_sandbox_remembers_until_its_count_is_served_or_it_fails() {
+    let (_world, standin) = zoo_with("isolation = \"reuse\"\nreuse_count = 3").await;
+    let code = async |behaviour: &str| {
+        let answer = standin.mint_on_behalf(order(&json!(behaviour))).await;
+        answer.map_or_else(|failure| failure.code, |_| "permit".to_owned())
+    };
+    // A reused sandbox can deny for what it remembers; what it permits is narrowed like any other answer.
+    for expected in ["permit", "policy.denied", "policy.denied", "permit", "policy.denied"] {
+        assert_eq!(code("change-its-mind").await, expected);
+    }
+    assert_eq!(code("trap").await, "policy.trapped");
+    for expected in ["permit", "policy.denied"] {
+        assert_eq!(code("change-its-mind").await, expected);
+    }
 }
 
 /// One world for every case: what is under test is the component, not its start.
@@ -146,9 +161,9 @@ proptest! {
         audience.as_ref().map(|audience| allow.insert("audience".into(), json!(audience)));
         ttl.map(|ttl| allow.insert("ttl".into(), json!(ttl)));
         let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let named = Request { audience: texts(&asked_audience), ..request(client, user(who)) };
+        let named = Request { audience: texts(&asked_audience), ..request(client, user_of("acme-eu", who)) };
         let ordered = order(&json!({ "allow": allow }));
-        let asked = of_alice(Request { scope: texts(&asked_scope), requested_ttl: asked_ttl, attributes: ordered.attributes, ..named });
+        let asked = Request { scope: texts(&asked_scope), requested_ttl: asked_ttl, attributes: ordered.attributes, ..named };
         let Ok(minted) = runtime.block_on(standin.mint_on_behalf(asked)) else { return Ok(()) };
         let claims = claims_of(&minted.token);
 

@@ -11,7 +11,8 @@ use crate::pipeline;
 use crate::ports::{Descriptor, Failure, IdType, Ports, Request, Subject, System};
 use crate::scope;
 
-const FIELDS: [&str; 8] = ["id_type", "id", "account_id", "account_csp_id", "sfdc_account_id", "audience", "scope", "ttl"];
+const FIELDS: [&str; 9] =
+    ["id_type", "id", "account_id", "account_csp_id", "sfdc_account_id", "audience", "scope", "ttl", "step"];
 
 /// Answers with a token response and `sub`, `tenant`, `obo_type`, `provisional`.
 pub(super) fn answer(ports: &impl Ports, settings: &System, http: &HttpRequest) -> Result<Answer, Failure> {
@@ -54,7 +55,7 @@ fn read(http: &HttpRequest, max_depth: usize) -> Result<Request, Problem> {
         scope: fields.string("scope")?.map(|scope| scope::split(&scope)).unwrap_or_default(),
         requested_token_type: None,
         requested_ttl,
-        step: None,
+        step: fields.string("step")?,
         dpop: None,
         attributes: Vec::new(),
     })

@@ -54,7 +54,7 @@ fn read(http: &HttpRequest) -> Result<Request, Problem> {
         scope: form.take("scope").map(|scope| scope::split(&scope)).unwrap_or_default(),
         requested_token_type: form.take("requested_token_type"),
         requested_ttl: None,
-        step: None,
+        step: form.take("step"),
         dpop: None,
         attributes: Vec::new(),
     })

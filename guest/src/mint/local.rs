@@ -41,6 +41,8 @@ pub struct AccessTokenClaims<'a> {
     host: Option<&'a HostClaim>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     lineage: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
     policy: &'a str,
 }
 
@@ -104,6 +106,7 @@ fn claims<'a>(
         provisional: resolved.provisional,
         host: resolved.host.as_ref(),
         lineage: &resolved.lineage,
+        step: grant.step.as_deref(),
         policy: &grant.policy,
     })
 }

@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::Resolved;
 use crate::error::{GrantError, Problem, TargetError};
 use crate::id;
-use crate::ports::{Audience, Client, Ports, Request, ScopeMode, System};
+use crate::ports::{Audience, Client, Ports, Request, ScopeMode, Step, System};
 use crate::scope::ScopeSet;
 
 /// The most audiences in one request.
 const MAX_AUDIENCES: usize = 16;
 
-/// One term of the scope's intersection; `None` limits nothing.
+/// One term of an intersection, of the scope's or of the audience's; `None` limits nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Term {
     /// Who set it.
@@ -41,7 +41,7 @@ pub struct Dropped {
 /// What was asked for and how far it could go.
 #[derive(Debug, Clone)]
 pub struct Ceiling {
-    /// What the scope starts from: what was asked for, or the client's default.
+    /// What the scope starts from: what was asked for, or what the step or else the client has by default.
     pub asked: ScopeSet,
     /// Whether the request named scopes.
     pub explicit: bool,
@@ -51,8 +51,12 @@ pub struct Ceiling {
     pub terms: Vec<Term>,
     /// What they dropped.
     pub dropped: Vec<Dropped>,
-    /// The audiences, all of them allowed.
+    /// The audiences that were asked for, all of them the client's.
+    pub asked_audience: Vec<String>,
+    /// What is left of them.
     pub audience: Vec<String>,
+    /// Who limits them.
+    pub audience_terms: Vec<Term>,
     /// The bounds of the lifetime.
     pub caps: Vec<Cap>,
     /// The least of them.
@@ -66,6 +70,14 @@ impl Ceiling {
         self.dropped.extend(self.scope.without(&narrowed).into_iter().map(|scope| Dropped { scope, by }));
         self.scope = narrowed;
         self.terms.push(Term { by, allows });
+    }
+
+    /// Applies one more term to the audiences.
+    pub(crate) fn narrow_audience(&mut self, by: &'static str, allows: Option<Vec<String>>) {
+        if let Some(allows) = &allows {
+            self.audience.retain(|name| allows.contains(name));
+        }
+        self.audience_terms.push(Term { by, allows });
     }
 
     /// Applies one more bound.
@@ -102,23 +114,32 @@ pub(super) fn of(
     resolved: &Resolved,
     request: &Request,
 ) -> Result<Ceiling, Problem> {
-    let audiences = audiences(ports, client, &resolved.tenant, request)?;
+    let step = step(client, request)?;
+    let audiences = audiences(ports, client, step, &resolved.tenant, request)?;
     let explicit = !request.scope.is_empty();
-    let asked = if explicit { request.scope.clone() } else { client.default_scopes.clone() };
-    let asked = ScopeSet::new(asked).map_err(|_| Problem::at(GrantError::ScopeInvalid, "scope"))?;
+    let asked = if explicit { &request.scope } else { step.map_or(&client.default_scopes, |step| &step.scopes) };
+    let asked = ScopeSet::new(asked.iter().cloned()).map_err(|_| Problem::at(GrantError::ScopeInvalid, "scope"))?;
     let ttl = request.requested_ttl.unwrap_or(settings.default_ttl);
+    let names: Vec<String> = audiences.iter().map(|audience| audience.id.clone()).collect();
     let mut ceiling = Ceiling {
         scope: asked.clone(),
         asked,
         explicit,
         terms: Vec::new(),
         dropped: Vec::new(),
-        audience: audiences.iter().map(|audience| audience.id.clone()).collect(),
+        asked_audience: names.clone(),
+        audience: names,
+        audience_terms: Vec::new(),
         caps: vec![Cap { by: if request.requested_ttl.is_some() { "request" } else { "default" }, seconds: ttl }],
         ttl,
     };
     ceiling.narrow(resolved.scopes_by, resolved.scopes.clone());
     ceiling.narrow("client", Some(client.scopes.clone()));
+    ceiling.narrow_audience("client", Some(client.audiences.clone()));
+    if let Some(step) = step {
+        ceiling.narrow("step", Some(step.scopes.clone()));
+        ceiling.narrow_audience("step", step.audiences.clone());
+    }
     ceiling.cap("client", client.max_ttl);
     for audience in audiences {
         ceiling.narrow("audience", audience.scopes);
@@ -134,8 +155,22 @@ pub(super) fn of(
     Ok(ceiling)
 }
 
-/// The audiences asked for (RFC 8693 §2.1, RFC 8707 §2); a client with one audience need not name it.
-fn audiences(ports: &impl Ports, client: &Client, tenant: &str, request: &Request) -> Result<Vec<Audience>, Problem> {
+/// The step that the request names, if it names one. What a step may ask for stands in the client's registration alone: a subject
+/// token that was minted in a step hands none on.
+fn step<'a>(client: &'a Client, request: &Request) -> Result<Option<&'a Step>, Problem> {
+    let Some(name) = &request.step else { return Ok(None) };
+    let step = client.steps.iter().find(|step| step.name == *name);
+    step.map(Some).ok_or_else(|| Problem::at(GrantError::StepUnknown, "step"))
+}
+
+/// The audiences asked for (RFC 8693 §2.1, RFC 8707 §2); where client or step has one audience only, it need not be named.
+fn audiences(
+    ports: &impl Ports,
+    client: &Client,
+    step: Option<&Step>,
+    tenant: &str,
+    request: &Request,
+) -> Result<Vec<Audience>, Problem> {
     if request.resource.iter().any(|resource| !id::is_resource_uri(resource)) {
         return Err(Problem::at(GrantError::AudienceInvalid, "resource"));
     }
@@ -149,7 +184,7 @@ fn audiences(ports: &impl Ports, client: &Client, tenant: &str, request: &Reques
         }
     }
     if names.is_empty() {
-        match client.audiences.as_slice() {
+        match step.and_then(|step| step.audiences.as_ref()).unwrap_or(&client.audiences).as_slice() {
             [only] => names.push(only),
             _ => return Err(Problem::at(GrantError::AudienceMissing, "audience")),
         }
@@ -157,14 +192,17 @@ fn audiences(ports: &impl Ports, client: &Client, tenant: &str, request: &Reques
     if names.len() > MAX_AUDIENCES {
         return Err(Problem::at(GrantError::AudienceInvalid, "audience"));
     }
-    names.into_iter().map(|name| audience(ports, client, tenant, name)).collect()
+    names.into_iter().map(|name| audience(ports, client, step, tenant, name)).collect()
 }
 
-/// An unknown audience, one that is not the client's and one that does not serve the tenant get the same answer.
-fn audience(ports: &impl Ports, client: &Client, tenant: &str, name: &String) -> Result<Audience, Problem> {
+/// An unknown audience, one that is not the client's or the step's and one that does not serve the tenant get the same answer.
+fn audience(ports: &impl Ports, client: &Client, step: Option<&Step>, tenant: &str, name: &String) -> Result<Audience, Problem> {
     let refused = |cause: &str| Problem::at(GrantError::AudienceNotAllowed, "audience").because(cause);
     if !client.audiences.contains(name) {
         return Err(refused("not an audience of this client"));
+    }
+    if step.and_then(|step| step.audiences.as_ref()).is_some_and(|audiences| !audiences.contains(name)) {
+        return Err(refused("not an audience of this step"));
     }
     let audience = ports.find_audience(name).ok_or_else(|| refused("not registered"))?;
     if audience.tenants.as_ref().is_some_and(|tenants| !tenants.iter().any(|served| served == tenant)) {
@@ -177,4 +215,55 @@ fn audience(ports: &impl Ports, client: &Client, tenant: &str, name: &String) ->
 /// A tenant outside the caller's reach.
 pub(super) fn out_of_reach() -> Problem {
     TargetError::Tenant.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::{Credential, Subject};
+
+    #[test]
+    fn a_step_is_one_of_the_clients_own() {
+        let named = |name: &str| Step { name: name.into(), scopes: vec![], audiences: None };
+        let client = Client {
+            id: "svc".into(),
+            tenants: vec![],
+            subjects: vec![],
+            audiences: vec![],
+            scopes: vec![],
+            default_scopes: vec![],
+            max_ttl: 60,
+            scope_mode: ScopeMode::Strict,
+            is_audience: vec![],
+            cross_tenant: vec![],
+            provisional_scopes: None,
+            protected: false,
+            attested: true,
+            steps: vec![named("review"), named("approve")],
+            attributes: vec![],
+        };
+        let request = |step: Option<&str>| Request {
+            correlation_id: "c".into(),
+            caller: Credential::Attested("svc".into()),
+            subject: Subject::Caller,
+            actor: None,
+            audience: vec![],
+            resource: vec![],
+            scope: vec![],
+            requested_token_type: None,
+            requested_ttl: None,
+            step: step.map(str::to_owned),
+            dpop: None,
+            attributes: vec![],
+        };
+        let found = |client: &Client, name| step(client, &request(name)).map(|step| step.map(|step| step.name.clone()));
+        assert_eq!(found(&client, None).unwrap(), None);
+        assert_eq!(found(&client, Some("approve")).unwrap().as_deref(), Some("approve"));
+        for client in [&client, &Client { steps: vec![], ..client.clone() }] {
+            for unknown in ["pay", "Review", ""] {
+                let problem = found(client, Some(unknown)).unwrap_err();
+                assert_eq!((problem.error, problem.field), (GrantError::StepUnknown.into(), Some("step")));
+            }
+        }
+    }
 }

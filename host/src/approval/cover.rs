@@ -20,7 +20,7 @@ const MIN_JTI: usize = 22;
 const MAX_JTI: usize = 128;
 
 /// Every claim a token of ours may have.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "iss",
     "sub",
     "aud",
@@ -39,6 +39,7 @@ const KNOWN: [&str; 19] = [
     "provisional",
     "host",
     "lineage",
+    "step",
     "policy",
 ];
 
@@ -120,6 +121,9 @@ pub enum Refusal {
     /// `policy` is not the module that permitted it.
     #[error("policy is not the module that permitted")]
     Policy,
+    /// `step` is not the approved one, or is there where none is.
+    #[error("step is not the approved step")]
+    Step,
     /// `lineage` is not that of the subject token.
     #[error("lineage is not the subject token's")]
     Lineage,
@@ -187,6 +191,9 @@ impl Comparison<'_> {
         self.is("tenant", &decision.input.tenant, Refusal::Tenant)?;
         self.is("policy", &decision.module_digest, Refusal::Policy)?;
         self.is("obo_type", &proof.subject.obo_type, Refusal::OboType)?;
+        if self.text("step", Refusal::Step)? != decision.input.step.as_deref() {
+            return Err(Refusal::Step);
+        }
         let said = self.claims.get("provisional").map(|value| value.as_bool().ok_or(Refusal::Provisional)).transpose()?;
         if said.unwrap_or(false) != proof.subject.provisional {
             return Err(Refusal::Provisional);

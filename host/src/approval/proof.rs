@@ -11,7 +11,7 @@ use super::caller;
 use super::subject::{self, Subject};
 use crate::bindings::types::{Attribute, Input, Party};
 use crate::evidence::Evidence;
-use crate::registry::{Client, Registry};
+use crate::registry::{Client, Registry, Step};
 
 /// Why the host does not approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +106,18 @@ pub enum Unproven {
     /// A scope is not the client's.
     #[error("a scope exceeds the caller's registration")]
     ClientScope,
+    /// The client has no step of this name.
+    #[error("the caller's registration has no such step")]
+    Step,
+    /// The embedding program's request names another step, or none.
+    #[error("the step is not the one that the request names")]
+    AnotherStep,
+    /// A scope is not the step's.
+    #[error("a scope exceeds the step's registration")]
+    StepScope,
+    /// An audience is not the step's.
+    #[error("an audience exceeds the step's registration")]
+    StepAudience,
     /// A scope is not the subject's.
     #[error("a scope exceeds the subject's")]
     SubjectScope,
@@ -155,6 +167,7 @@ pub(crate) struct Proof {
 
 /// Replaces what the component says by what the host knows, as far as it is proven, and proves it.
 pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Proof, Unproven> {
+    let named = input.step.take();
     forget(input, &evidence.edge, now);
     let client = caller::prove(&input.caller.id, evidence, registry, now)?;
     input.caller = Party {
@@ -164,6 +177,8 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
         provisional: false,
         attributes: client.attributes.clone(),
     };
+    let step = step(named, &client, evidence)?;
+    input.step = step.map(|step| step.name.clone());
     let origin = caller::origin(&client, &input.tenant)?;
     if let Some(from) = &origin {
         let value = Value::from(from.as_str()).to_string();
@@ -176,7 +191,7 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
     input.subject.provisional = subject.provisional;
     input.subject.attributes.clone_from(&subject.attributes);
     input.chain = subject.act.as_ref().map(Actor::subs).unwrap_or_default();
-    limit(input, &client, &subject, registry, now)?;
+    limit(input, &client, step, &subject, registry, now)?;
     let settings = registry.settings();
     Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl: u64::from(settings.permit_ttl), origin })
 }
@@ -186,8 +201,6 @@ fn forget(input: &mut Input, edge: &[Attribute], now: u64) {
     input.now = now;
     input.attributes = edge.iter().filter(|attribute| attribute.name.starts_with("edge.")).cloned().collect();
     input.chain.clear();
-    // No face takes a step yet, so whatever stands there is the component's invention.
-    input.step = None;
     input.caller.kind = "client".to_owned();
     for party in [&mut input.caller, &mut input.subject] {
         party.tenants.clear();
@@ -196,10 +209,32 @@ fn forget(input: &mut Input, edge: &[Attribute], now: u64) {
     }
 }
 
+/// The step that the component says the request names. That the client is registered with it is all that the host knows of a request
+/// over HTTP, whose parameters only the component reads: one that lies about the step gets no more than another step of this very
+/// client, or the client itself, may have, and the token and the record say which. What the embedding program's request names the host
+/// has seen itself.
+fn step<'a>(named: Option<String>, client: &'a Client, evidence: &Evidence) -> Result<Option<&'a Step>, Unproven> {
+    if evidence.step.as_ref().is_some_and(|seen| *seen != named) {
+        return Err(Unproven::AnotherStep);
+    }
+    let Some(named) = named else { return Ok(None) };
+    client.steps.iter().find(|step| step.name == named).map(Some).ok_or(Unproven::Step)
+}
+
 /// Nothing may be asked that the registrations and the subject do not give: a policy narrows, it never widens.
-fn limit(input: &Input, client: &Client, subject: &Subject, registry: &dyn Registry, now: u64) -> Result<(), Unproven> {
+fn limit(
+    input: &Input,
+    client: &Client,
+    step: Option<&Step>,
+    subject: &Subject,
+    registry: &dyn Registry,
+    now: u64,
+) -> Result<(), Unproven> {
     if !within(&input.scope, &client.scopes) {
         return Err(Unproven::ClientScope);
+    }
+    if step.is_some_and(|step| !within(&input.scope, &step.scopes)) {
+        return Err(Unproven::StepScope);
     }
     if !subject.terms.iter().all(|term| within(&input.scope, term)) {
         return Err(Unproven::SubjectScope);
@@ -211,6 +246,9 @@ fn limit(input: &Input, client: &Client, subject: &Subject, registry: &dyn Regis
     for name in &input.audience {
         if !client.audiences.contains(name) {
             return Err(Unproven::ClientAudience);
+        }
+        if step.and_then(|step| step.audiences.as_ref()).is_some_and(|audiences| !audiences.contains(name)) {
+            return Err(Unproven::StepAudience);
         }
         let audience = registry.find_audience(name).ok_or(Unproven::AudienceUnregistered)?;
         if audience.flow != input.flow {

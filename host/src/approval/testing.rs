@@ -10,7 +10,7 @@ use crate::bindings::directory::{Account, ApiKey, Machine, State, User, UserKey}
 use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 use crate::evidence::{Evidence, SeenDecision, TokenRole};
 use crate::registry::{
-    Audience, Client, Issuer, IssuerKeys, IssuerRole, Registry, ScopeMode, SubjectKind, SubjectMapping, System,
+    Audience, Client, Issuer, IssuerKeys, IssuerRole, Registry, ScopeMode, Step, SubjectKind, SubjectMapping, System,
 };
 
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -89,6 +89,10 @@ pub(crate) fn book() -> Book {
         provisional_scopes: Some(texts(&["read"])),
         protected: false,
         attested: false,
+        steps: vec![
+            Step { name: "look".into(), scopes: texts(&["read"]), audiences: None },
+            Step { name: "approve".into(), scopes: texts(&["write"]), audiences: Some(texts(&[API])) },
+        ],
         attributes: vec![Attribute { name: "team".into(), value: "\"edge\"".into() }],
     };
     let audience = |id: &str| Audience {
@@ -275,6 +279,7 @@ impl World {
         };
         let decision = SeenDecision {
             input: self.input.clone(),
+            proven: true,
             module_digest: DIGEST.into(),
             verdict: Some(verdict),
             origin: None,

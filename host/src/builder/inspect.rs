@@ -2,18 +2,20 @@
 
 use std::fs::File;
 
-use super::policy::{limits, policy_trust};
+use super::policy::{self, LoadError, check_cases, limits, policy_trust};
 use super::providers::providers;
-use super::{BuildError, Config, open_keys, read};
+use super::{BuildError, Config, open_keys};
 use crate::bounded;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{IssuerRegistration, PolicySource};
+use crate::config::{self, IssuerRegistration, PolicySource};
 use crate::engine::{Runtime, RuntimeOptions};
 use crate::keys::issuers::FetchError;
 use crate::keys::jwk::{KeySet, MAX_SET_BYTES};
-use crate::policy::PolicyModule;
+use crate::policy::trust::Trust;
+use crate::policy::{PLATFORM, PolicyError, PolicyModule, tenant_slot};
 use crate::registry::JwksSource;
 use crate::sqlite::{self, SqliteError};
+use crate::tape::Recorder;
 
 /// Something that the configuration names and that a server on it could not use.
 #[derive(Debug, thiserror::Error)]
@@ -29,24 +31,44 @@ pub struct Unusable {
 /// Opens what the configuration names: the key folder, the policy module, issuers' key files, providers' secrets, the databases.
 pub fn inspect(config: &Config) -> Vec<Unusable> {
     let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::default());
+    let policy = |key, slot, module| {
+        let usable = self::module(module).map_err(|source| BuildError::Policy { slot, source });
+        (key, usable)
+    };
     let mut found: Vec<(String, Result<(), BuildError>)> = vec![
         ("keys.dir".into(), open_keys(config, &clock).map(drop)),
-        ("policy.module".into(), policy(config)),
+        policy("policy.module".into(), PLATFORM.to_owned(), &config.policy.platform),
+    ];
+    let tenants = config.policy.tenants.iter().enumerate();
+    found.extend(
+        tenants.map(|(index, own)| policy(format!("policy.tenant[{index}].module"), tenant_slot(&own.tenant), &own.module)),
+    );
+    found.extend([
         ("directory.url".into(), directory(config)),
         ("store.url".into(), store(config)),
+        ("record".into(), record(config)),
         ("provider".into(), providers(Some(config)).map(drop)),
-    ];
+    ]);
     let issuers = config.issuers.iter().enumerate();
     found.extend(issuers.map(|(index, issuer)| (format!("trusted_issuer[{index}].jwks_file"), issuer_keys(issuer))));
     found.into_iter().filter_map(|(key, result)| result.err().map(|error| Unusable { key, error })).collect()
 }
 
-fn policy(config: &Config) -> Result<(), BuildError> {
-    let PolicySource::File(path) = &config.policy.source else { return Ok(()) };
-    let wasm = read(path)?;
-    policy_trust(&config.policy)?.check(&wasm)?;
-    let runtime = Runtime::new(RuntimeOptions { slots: 1, ahead: 1, ..RuntimeOptions::default() })?;
-    PolicyModule::load(&runtime, None, &wasm, limits(config))?;
+/// A module and its candidate, as at the start, but for the versions that were live.
+fn module(module: &config::PolicyModule) -> Result<(), LoadError> {
+    let trust = policy_trust(module)?;
+    let file = match &module.source {
+        PolicySource::Baseline => None,
+        PolicySource::File(path) => Some((path, trust.clone())),
+    };
+    let shadow = module.shadow.as_ref().map(|path| (path, Trust { digest: None, ..trust }));
+    for (path, trust) in file.into_iter().chain(shadow) {
+        let wasm = policy::read(path)?;
+        trust.check(&wasm)?;
+        let runtime =
+            Runtime::new(RuntimeOptions { slots: 1, ahead: 1, ..RuntimeOptions::default() }).map_err(PolicyError::World)?;
+        check_cases(&PolicyModule::load(&runtime, None, &wasm, limits(module))?, &wasm, &SystemClock::default())?;
+    }
     Ok(())
 }
 
@@ -55,6 +77,11 @@ fn directory(config: &Config) -> Result<(), BuildError> {
         Err(SqliteError::Missing) => Err(BuildError::NoDirectory(config.directory.clone())),
         checked => Ok(checked?),
     }
+}
+
+/// The folder of tapes is made at the start.
+fn record(config: &Config) -> Result<(), BuildError> {
+    Ok(config.record.as_ref().map_or(Ok(()), Recorder::check)?)
 }
 
 /// A store begins empty.

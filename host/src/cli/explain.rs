@@ -1,17 +1,27 @@
 //! `standin explain`
 
+use http::Method;
 use serde_json::Value;
+use standin::config::Config;
+use standin::types::Request;
 
+use super::admin::AdminArgs;
 use super::out::say;
-use super::request::{RequestArgs, told};
+use super::request::{RequestArgs, as_json, told};
 use super::{Refused, print_json, term};
 
 /// Does everything but sign, and shows every check, ceiling and reason. The attempt is recorded as a dry run.
-/// Opens the audit log as its one writer: stop the server on this configuration first.
+///
+/// The audit log has one writer: while a server runs on this configuration, --running asks that server through its admin endpoint.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     request: RequestArgs,
+    /// Ask the server that runs on this configuration ([admin] in standin.toml).
+    #[arg(long)]
+    running: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// Print one JSON object (docs/explain.md).
     #[arg(long)]
     json: bool,
@@ -19,15 +29,15 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let request = args.request.request()?;
-    let standin = super::build(args.request.config.read()?).await?;
-    let explained = standin.explain(request).await;
-    standin.close().await?;
-    let page: Value = match explained {
-        Ok(page) => serde_json::from_str(&page)?,
-        Err(failure) => serde_json::json!({
-            "outcome": if failure.status >= 500 { "fail" } else { "deny" }, "correlation_id": failure.correlation_id,
-            "failure": told(&failure),
-        }),
+    let config = args.request.config.read()?;
+    let page = if args.running {
+        let asked = args.admin.ask(&config, Method::POST, "/v2/explain", &as_json(&request)).await?;
+        if asked.body.get("outcome").is_none() {
+            anyhow::bail!("the admin endpoint refused: {}", asked.said());
+        }
+        asked.body
+    } else {
+        here(config, request).await?
     };
     if args.json {
         print_json(&page)?;
@@ -35,6 +45,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         print_page(&page)?;
     }
     if page.get("outcome").and_then(Value::as_str) == Some("permit") { Ok(()) } else { Err(Refused.into()) }
+}
+
+async fn here(config: Config, request: Request) -> anyhow::Result<Value> {
+    let standin = super::build(config).await?;
+    let explained = standin.explain(request).await;
+    standin.close().await?;
+    Ok(match explained {
+        Ok(page) => serde_json::from_str(&page)?,
+        Err(failure) => serde_json::json!({
+            "outcome": if failure.status >= 500 { "fail" } else { "deny" }, "correlation_id": failure.correlation_id,
+            "failure": told(&failure),
+        }),
+    })
 }
 
 fn print_page(page: &Value) -> anyhow::Result<()> {

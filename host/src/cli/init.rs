@@ -78,8 +78,13 @@ directory = {{ url = "sqlite:standin.db" }}
 store = {{ url = "sqlite:standin.db" }}
 audit = {{ path = "audit.jsonl", durability = "fsync" }}
 limits = {{ default_ttl = "5m", max_ttl = "15m", max_chain = 5 }}
-policy = {{ module = "builtin:baseline", memory = "32MiB", deadline = "50ms" }}
 runtime = {{ isolation = "request", memory = "32MiB", cpu = "50ms" }}
+
+# What decides beside the registrations below.
+[policy]
+module = "builtin:baseline"
+memory = "32MiB"
+deadline = "50ms"
 
 # Who may ask. Add more with `standin client add`.
 [[client]]

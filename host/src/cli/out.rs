@@ -53,6 +53,25 @@ pub(crate) fn told(error: &Error) -> String {
     told
 }
 
+/// What somebody else wrote, such as a policy's reasons, for one line of a terminal: what would move the cursor, colour or turn
+/// around the text is escaped.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_invisible(character) {
+            plain.extend(character.escape_unicode());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+/// Separators of lines, and what turns the direction of a text around (Unicode UAX #9).
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
@@ -66,5 +85,11 @@ mod tests {
         assert_eq!(told(&Error::new(Unwritable(refused()))), format!("cannot write to standard output: {own}"));
         let error = Err::<(), _>(Unwritable(refused())).context("first").unwrap_err();
         assert_eq!(told(&error), format!("first: cannot write to standard output: {own}"));
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_stays_on_its_line() {
+        assert_eq!(plain("nobody acts für anybody"), "nobody acts für anybody");
+        assert_eq!(plain("a\u{1b}[2Kb\nc\u{9b}d\u{202e}e\u{7f}"), "a\\u{1b}[2Kb\\u{a}c\\u{9b}d\\u{202e}e\\u{7f}");
     }
 }

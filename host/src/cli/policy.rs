@@ -1,12 +1,15 @@
 //! `standin policy`
 
 mod cases;
+mod diff;
 mod inspect;
 mod keygen;
 mod pack;
 mod rollback;
 mod sign;
 mod sources;
+mod status;
+mod subject;
 mod verify;
 
 use std::fs::File;
@@ -16,12 +19,14 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use standin::bounded;
 
+use super::block_on;
+
 /// The longest module, in bytes.
 const MAX_MODULE: u64 = 256 << 20;
 /// The longest key file, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
 
-/// Write, test, sign and look into policy modules.
+/// Write, test, compare, sign and look into policy modules.
 ///
 /// A policy module is a WebAssembly component that decides each request in a sandbox of its own: no network, no keys, no clock.
 #[derive(Debug, Subcommand)]
@@ -34,14 +39,18 @@ Example, from a folder of Cedar policies to a module that serves:
   standin policy verify acme.policy.wasm --key acme.pub.pem
 
 and in standin.toml:
-  policy = { module = \"acme.policy.wasm\", trusted_keys = [\"acme.pub.pem\"] }
+  [policy]
+  module = \"acme.policy.wasm\"
+  trusted_keys = [\"acme.pub.pem\"]
 
-docs/policies.md has the whole story, docs/cedar.md what a Cedar policy sees.")]
+docs/policies.md has the whole story, docs/cedar.md what a Cedar policy sees, docs/rego.md what a Rego policy sees.")]
 pub(crate) enum Command {
     /// Make a module of a folder of policies.
     Pack(pack::Args),
     /// Ask a module, or a folder of policies, every question of its cases.
     Test(cases::Args),
+    /// Ask two modules the same, and show which answers differ: of cases, or of past decisions.
+    Diff(diff::Args),
     /// Show what a module is: manifest, imports, exports, size, signers.
     Inspect(inspect::Args),
     /// Make a key pair to sign modules with.
@@ -50,7 +59,9 @@ pub(crate) enum Command {
     Sign(sign::Args),
     /// Check that a key signed a module exactly as it is.
     Verify(verify::Args),
-    /// Allow an older module to be live again.
+    /// Show what is live in the running server.
+    Status(status::Args),
+    /// Put back the module that was live before, or allow an older one.
     Rollback(rollback::Args),
 }
 
@@ -58,11 +69,13 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Pack(args) => pack::run(&args),
         Command::Test(args) => cases::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
-        Command::Rollback(args) => rollback::run(&args),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Rollback(args) => block_on(rollback::run(args)),
     }
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct RequestArgs {
     /// Lifetime in seconds.
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u32>,
+    /// A step of the client's registration, whose scopes and audiences hold then.
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
 }
 
 impl RequestArgs {
@@ -72,7 +75,7 @@ impl RequestArgs {
             scope: self.scope.split_whitespace().map(str::to_owned).collect(),
             requested_token_type: None,
             requested_ttl: self.ttl,
-            step: None,
+            step: self.step.clone(),
             dpop: None,
             attributes: Vec::new(),
         })
@@ -82,17 +85,7 @@ impl RequestArgs {
         if self.attested {
             return Ok(Credential::Attested(self.client.clone()));
         }
-        let secret = match &self.secret_file {
-            Some(file) => read(file)?,
-            None => match std::env::var("STANDIN_CLIENT_SECRET") {
-                Ok(secret) => secret,
-                Err(VarError::NotPresent) => {
-                    let what = "the client's secret is missing: set STANDIN_CLIENT_SECRET, or give --secret-file or --attested";
-                    return Err(Usage(what.to_owned()).into());
-                }
-                Err(VarError::NotUnicode(_)) => return Err(Usage("STANDIN_CLIENT_SECRET is not UTF-8".to_owned()).into()),
-            },
-        };
+        let secret = secret(self.secret_file.as_ref(), "STANDIN_CLIENT_SECRET", "give --secret-file or --attested")?;
         Ok(Credential::ClientSecret(ClientSecret { client_id: self.client.clone(), secret }))
     }
 
@@ -131,6 +124,50 @@ pub(crate) fn told(failure: &Failure) -> Map<String, Value> {
     let fixed = [("code", json!(code)), ("error", json!(oauth_error)), ("status", json!(status)), ("message", json!(message))];
     let found = ["field", "acr"].into_iter().filter_map(|name| Some((name, standin::attribute(attributes, name)?)));
     fixed.into_iter().chain(found).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A secret: from the file, or else from the environment; `otherwise` says what else can be done.
+pub(crate) fn secret(file: Option<&PathBuf>, variable: &str, otherwise: &str) -> anyhow::Result<String> {
+    let Some(file) = file else {
+        return std::env::var(variable).map_err(|error| {
+            let what = match error {
+                VarError::NotPresent => format!("the secret is missing: set {variable}, or {otherwise}"),
+                VarError::NotUnicode(_) => format!("{variable} is not UTF-8"),
+            };
+            Usage(what).into()
+        });
+    };
+    read(file)
+}
+
+/// The request as `POST /v2/explain` of the admin endpoint takes it.
+pub(crate) fn as_json(request: &Request) -> Value {
+    let Request { caller, subject, audience, scope, requested_ttl, step, .. } = request;
+    let caller = match caller {
+        Credential::ClientSecret(ClientSecret { client_id, secret }) => {
+            vec![("client_id", json!(client_id)), ("client_secret", json!(secret))]
+        }
+        Credential::Attested(client_id) => vec![("client_id", json!(client_id))],
+        // The command line has no others.
+        Credential::ClientAssertion(_) | Credential::Bearer(_) | Credential::Certificate(_) => Vec::new(),
+    };
+    let subject = match subject {
+        Subject::Descriptor(Descriptor { id_type, id, account_id, account_csp_id, sfdc_account_id }) => {
+            let kind = match id_type {
+                IdType::User => "user",
+                IdType::Host => "host",
+                IdType::Envoy => "envoy",
+            };
+            let accounts = [json!(account_id), json!(account_csp_id), json!(sfdc_account_id)];
+            let accounts = ["account_id", "account_csp_id", "sfdc_account_id"].into_iter().zip(accounts);
+            [("id_type", json!(kind)), ("id", json!(id))].into_iter().chain(accounts).collect()
+        }
+        Subject::Token(token) => vec![("subject_token", json!(token.value))],
+        Subject::Delegation(_) | Subject::Caller => Vec::new(),
+    };
+    let rest =
+        [("audience", json!(audience)), ("scope", json!(scope.join(" "))), ("ttl", json!(requested_ttl)), ("step", json!(step))];
+    caller.into_iter().chain(subject).chain(rest).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<String> {

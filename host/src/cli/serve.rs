@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use standin::Standin;
 use standin::config::Config;
-use standin::server::{Server, ServerOptions};
+use standin::server::{AdminServer, Server, ServerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -52,18 +52,35 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return Err(Usage(format!("--listen: {listen} {what}")).into());
     }
     let issuer = config.issuer.clone();
+    let admin = config.admin.clone();
     let standin = super::build(config).await?;
     let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
+    let admin = match admin {
+        Some(admin) => Some(AdminServer::bind(&admin, standin.clone()).await?),
+        None => None,
+    };
     let stopped = stopped()?;
     if args.log_json {
         tracing::info!(address = %server.address(), issuer, "serving");
     } else {
         tell!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
     }
+    if let Some(admin) = &admin {
+        tracing::info!(place = admin.place(), "admin endpoint");
+    }
+    let admin = admin.map(|admin| tokio::spawn(admin.serve()));
     let upkeep = tokio::spawn(keep_up(standin.clone(), metrics));
     let reloads = tokio::spawn(reload_on(hangup, standin.clone(), args.config));
+    let watching = tokio::spawn({
+        let standin = standin.clone();
+        async move { standin.watch_policies().await }
+    });
     let finished = server.serve(stopped).await;
     upkeep.abort();
+    watching.abort();
+    if let Some(admin) = admin {
+        admin.abort();
+    }
     reloads.abort();
     standin.close().await.context("closing the audit log")?;
     if finished {

@@ -6,12 +6,14 @@ use toml_edit::Value;
 
 use super::fault::Problem;
 use super::reader::{Found, Once, Section, values};
-use super::value::{self, audience, boolean, choice, digest, lifetime, name, scope, sub, tenant, text};
+use super::value::{self, audience, boolean, choice, digest, lifetime, name, scope, step, sub, tenant, text};
 use super::{ClientRegistration, Identity};
-use crate::registry::{Client, ScopeMode, SubjectKind};
+use crate::registry::{Client, ScopeMode, Step, SubjectKind};
 
 /// Secrets that may be live at once: the old and the new one of a rotation.
-const MAX_SECRETS: usize = 2;
+pub(super) const MAX_SECRETS: usize = 2;
+/// The most steps of one client; all of them are handed to the component with each request.
+const MAX_STEPS: usize = 64;
 
 const SUBJECTS: [(&str, SubjectKind); 4] =
     [("user", SubjectKind::User), ("host", SubjectKind::Host), ("envoy", SubjectKind::Envoy), ("token", SubjectKind::Token)];
@@ -58,7 +60,8 @@ fn read(mut section: Section<'_>, context: &Context<'_>, taken: &mut Taken) -> O
     }
     let scopes = section.list_or_empty("scopes", text(scope));
     let default_scopes = section.list("default_scopes", text(scope)).unwrap_or_default();
-    check_within_scopes(&section, &default_scopes, scopes.as_deref());
+    check_within(&section, &default_scopes, scopes.as_deref(), "`scopes`");
+    let steps = steps(&mut section, scopes.as_deref(), audiences.as_deref());
     let envoys = subjects.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind.value == SubjectKind::Envoy));
     let provisional_scopes = provisional(&mut section, envoys, scopes.as_deref());
     let cross_tenant = crossings(&mut section, tenants.as_deref());
@@ -83,6 +86,7 @@ fn read(mut section: Section<'_>, context: &Context<'_>, taken: &mut Taken) -> O
             provisional_scopes,
             protected,
             attested,
+            steps,
             attributes: Vec::new(),
         },
         secret_digests: values(&secrets),
@@ -98,12 +102,40 @@ fn subject(value: &Value) -> Result<SubjectKind, Problem> {
     }
 }
 
-/// Everything has to be among the client's scopes, if those could be read.
-fn check_within_scopes(section: &Section<'_>, inner: &[Found<String>], scopes: Option<&[Found<String>]>) {
-    let Some(scopes) = scopes else { return };
-    for found in inner.iter().filter(|found| !scopes.iter().any(|scope| scope.value == found.value)) {
-        section.faults.report(&found.place, Problem::Outside { list: "`scopes`" });
+/// Everything has to be on the client's own list, if that could be read.
+fn check_within(section: &Section<'_>, inner: &[Found<String>], own: Option<&[Found<String>]>, list: &'static str) {
+    let Some(own) = own else { return };
+    for found in inner.iter().filter(|found| !own.iter().any(|own| own.value == found.value)) {
+        section.faults.report(&found.place, Problem::Outside { list });
     }
+}
+
+/// What each step may ask for: of the client's own, never more.
+fn steps(section: &mut Section<'_>, scopes: Option<&[Found<String>]>, audiences: Option<&[Found<String>]>) -> Vec<Step> {
+    let entries = section.sections("step");
+    if entries.len() > MAX_STEPS {
+        section.report("step", Problem::TooMany { limit: MAX_STEPS });
+    }
+    let mut names = Once::default();
+    let mut steps = Vec::new();
+    for mut entry in entries {
+        let name = entry.required("name", text(step));
+        if let Some(name) = &name {
+            names.add(name.value.clone(), &name.place, entry.faults);
+        }
+        // A step without scopes is one that says so.
+        if !entry.has("scopes") {
+            entry.report("scopes", Problem::Missing);
+        }
+        let own_scopes = entry.list("scopes", text(scope)).unwrap_or_default();
+        check_within(&entry, &own_scopes, scopes, "the client's `scopes`");
+        let own_audiences = entry.filled("audiences", text(audience));
+        check_within(&entry, own_audiences.as_deref().unwrap_or_default(), audiences, "the client's `audiences`");
+        entry.finish();
+        let audiences = own_audiences.map(|audiences| values(&audiences));
+        steps.extend(name.map(|name| Step { name: name.value, scopes: values(&own_scopes), audiences }));
+    }
+    steps
 }
 
 /// Callers that show a JWT: the pair is this client's alone, and its issuer is one of callers.
@@ -132,7 +164,7 @@ fn identities(section: &mut Section<'_>, context: &Context<'_>, taken: &mut Take
 fn provisional(section: &mut Section<'_>, envoys: bool, scopes: Option<&[Found<String>]>) -> Option<Vec<String>> {
     let provisional = section.or("provisional", boolean, false);
     let granted = section.list("provisional_scopes", text(scope));
-    check_within_scopes(section, granted.as_deref().unwrap_or_default(), scopes);
+    check_within(section, granted.as_deref().unwrap_or_default(), scopes, "`scopes`");
     match (provisional, section.has("provisional_scopes")) {
         (true, false) => section.report("provisional_scopes", Problem::NeededWith { because: "`provisional = true`" }),
         (false, true) => section.report("provisional_scopes", Problem::Useless { condition: "`provisional = true`" }),

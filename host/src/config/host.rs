@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::Problem;
-use super::reader::{Found, Section, values};
-use super::value::{boolean, choice, digest, duration, integer, lifetime, path, size, sqlite, text};
-use super::{AuditLog, Durability, Isolation, Limits, PolicyModule, PolicySource, Runtime, Server, SigningKeys, Timeouts, Tls};
+use super::reader::{Found, Section};
+use super::value::{boolean, choice, duration, integer, lifetime, path, share, size, sqlite, text};
+use super::{AuditLog, Durability, Isolation, Limits, Record, Runtime, Server, SigningKeys, Timeouts, Tls};
 use crate::registry::Algorithm;
 
 /// The system's cap on lifetimes; a file can only lower it.
@@ -75,29 +75,17 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
     limits
 }
 
-/// `[policy]`.
-pub(super) fn policy(mut section: Section<'_>, base: &Path) -> PolicyModule {
-    let file = path(base);
-    let source = |value: &toml_edit::Value| match value.as_str().and_then(|text| text.strip_prefix("builtin:")) {
-        Some("baseline") => Ok(PolicySource::Baseline),
-        Some(_) => Err(Problem::NotOneOf { allowed: "\"builtin:baseline\", a path".to_owned() }),
-        None => file(value).map(PolicySource::File),
-    };
-    // The built-in one is part of this program: nobody signs it, and pinning it would pin the program.
-    for key in ["trusted_keys", "digest"] {
-        if section.has(key) && matches!(section.peek("module"), None | Some("builtin:baseline")) {
-            section.report(key, Problem::Useless { condition: "`module` naming a file" });
-        }
+/// `record`; `None` also beside a fault.
+pub(super) fn record(mut section: Section<'_>, base: &Path) -> Option<Record> {
+    if !section.is_there() {
+        return None;
     }
-    let policy = PolicyModule {
-        source: section.or("module", source, PolicySource::Baseline),
-        trusted_keys: values(&section.filled("trusted_keys", path(base)).unwrap_or_default()),
-        digest: section.optional("digest", text(digest)).map(|digest| digest.value),
-        memory: section.or("memory", size(MIB..=1024 * MIB), 32 * MIB),
-        deadline: section.or("deadline", duration(MILLISECOND..=10 * SECOND), 50 * MILLISECOND),
-    };
+    let (dir, key) = (section.required("dir", path(base)), section.required("key", path(base)));
+    let (sample, max_tapes) = (section.or("sample", share, 1.0), section.or("max_tapes", integer(1..=100_000), 1_000));
+    let max_age = section.or("max_age", duration(MINUTE..=30 * 24 * HOUR), 24 * HOUR);
+    let max_tape = section.or("max_tape", size(16 * KIB..=16 * MIB), MIB);
     section.finish();
-    policy
+    Some(Record { dir: dir?.value, key: key?.value, sample, max_tapes, max_age, max_tape })
 }
 
 /// `[runtime]`.

@@ -127,6 +127,11 @@ impl<'t> Section<'t> {
         self.faults.report(&self.at(key), problem);
     }
 
+    /// Whether the table itself stands there.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Whether the key stands there, right or wrong.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))

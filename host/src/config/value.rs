@@ -29,6 +29,17 @@ pub(super) fn boolean(value: &Value) -> Result<bool, Problem> {
     value.as_bool().ok_or(Problem::WrongType { expected: "a boolean", found: value.type_name() })
 }
 
+/// A share, from 0 to 1.
+pub(super) fn share(value: &Value) -> Result<f64, Problem> {
+    let number = match value {
+        Value::Float(_) => value.as_float(),
+        // `1` is meant where it stands.
+        Value::Integer(_) => value.as_integer().and_then(|number| i32::try_from(number).ok()).map(f64::from),
+        _ => return Err(Problem::WrongType { expected: "a number", found: value.type_name() }),
+    };
+    within(&(0.0..=1.0), number, |limit: &f64| format!("{limit:.1}"))
+}
+
 /// A whole number within a range.
 pub(super) fn integer<T>(range: RangeInclusive<T>) -> impl Fn(&Value) -> Result<T, Problem>
 where
@@ -134,6 +145,11 @@ fn visible(text: &str, most: usize) -> bool {
 /// A client's id, an issuer's or a provider's name.
 pub(super) fn name(text: &str) -> Result<String, Problem> {
     checked(text, plain(text), "1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`")
+}
+
+/// A workflow step of a client.
+pub(super) fn step(text: &str) -> Result<String, Problem> {
+    checked(text, standin_guest::id::is_opaque(text), "1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
 }
 
 /// A tenant.

@@ -9,6 +9,8 @@ use crate::bindings::types::{Allowance, Attribute, Effect, Input, Verdict};
 
 /// The most scopes or audiences in one list.
 const MAX_ITEMS: usize = 128;
+/// The longest such list of a question, in bytes: what was asked stands in the audit log.
+const MAX_LIST: usize = 16 * 1024;
 /// The most reasons of one verdict.
 const MAX_REASONS: usize = 64;
 /// The most attributes in one list.
@@ -26,21 +28,36 @@ pub(super) fn question(input: &Input) -> Result<(), JudgeError> {
     if texts.into_iter().chain(&input.step).any(|text| text.len() > MAX_NAME) {
         return Err(JudgeError::TooLarge);
     }
+    if [&input.scope, &input.audience].into_iter().any(|list| list.iter().map(String::len).sum::<usize>() > MAX_LIST) {
+        return Err(JudgeError::TooLarge);
+    }
     items(&input.scope, is_scope)?;
     items(&input.audience, is_audience)?;
     let edge = || input.attributes.iter().filter(|attribute| attribute.name.starts_with("edge."));
-    attributes(edge(), MAX_FACT)
+    attributes(edge(), MAX_ATTRIBUTES, MAX_FACT)
 }
 
-/// A verdict must be small, well formed and free of contradictions.
-pub(super) fn verdict(verdict: &Verdict) -> Result<(), JudgeError> {
+/// A module's verdict must be small, well formed and free of contradictions.
+///
+/// # Errors
+/// Where it is not.
+pub(crate) fn verdict(verdict: &Verdict) -> Result<(), JudgeError> {
+    judgement(verdict, 1)
+}
+
+/// The same of what two modules, the platform's and a tenant's, say together.
+pub(super) fn joined(verdict: &Verdict) -> Result<(), JudgeError> {
+    judgement(verdict, 2)
+}
+
+fn judgement(verdict: &Verdict, modules: usize) -> Result<(), JudgeError> {
     let too_long = |text: &String| text.len() > MAX_TEXT;
-    if verdict.reasons.len() > MAX_REASONS
+    if verdict.reasons.len() > modules * MAX_REASONS
         || verdict.reasons.iter().any(|reason| too_long(&reason.rule) || too_long(&reason.text))
     {
         return Err(JudgeError::TooLarge);
     }
-    attributes(verdict.attributes.iter(), MAX_TEXT)?;
+    attributes(verdict.attributes.iter(), modules * MAX_ATTRIBUTES, MAX_TEXT)?;
     match &verdict.effect {
         Effect::Permit(Allowance { scope, audience, ttl: _ }) => {
             items(scope.as_deref().unwrap_or_default(), is_scope)?;
@@ -54,7 +71,10 @@ pub(super) fn verdict(verdict: &Verdict) -> Result<(), JudgeError> {
 }
 
 /// Two permits leave what both leave; otherwise the first that is none decides.
-pub(super) fn both(target: Verdict, origin: Verdict) -> Result<Verdict, JudgeError> {
+///
+/// # Errors
+/// Where they contradict each other.
+pub(crate) fn both(target: Verdict, origin: Verdict) -> Result<Verdict, JudgeError> {
     let effect = match (target.effect, origin.effect) {
         (Effect::Permit(one), Effect::Permit(other)) => Effect::Permit(Allowance {
             scope: meet(one.scope, other.scope),
@@ -85,7 +105,7 @@ fn meet(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<Stri
 }
 
 /// For the audit record.
-pub(super) fn describe(why: &JudgeError) -> String {
+pub(crate) fn describe(why: &JudgeError) -> String {
     match why {
         JudgeError::Module(text) => format!("the policy answered with an error: {}", shorten(text)),
         JudgeError::Trapped => "the policy trapped".to_owned(),
@@ -97,7 +117,8 @@ pub(super) fn describe(why: &JudgeError) -> String {
     }
 }
 
-fn shorten(text: &str) -> &str {
+/// The text, cut between two characters where it is too long.
+pub(crate) fn shorten(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default()
 }
 
@@ -109,10 +130,10 @@ fn items(list: &[String], valid: fn(&str) -> bool) -> Result<(), JudgeError> {
 }
 
 /// Names are unique, values are JSON text.
-fn attributes<'a>(list: impl Iterator<Item = &'a Attribute>, longest: usize) -> Result<(), JudgeError> {
+fn attributes<'a>(list: impl Iterator<Item = &'a Attribute>, most: usize, longest: usize) -> Result<(), JudgeError> {
     let mut names = HashSet::new();
     for attribute in list {
-        if names.len() >= MAX_ATTRIBUTES || attribute.name.len() > MAX_TEXT || attribute.value.len() > longest {
+        if names.len() >= most || attribute.name.len() > MAX_TEXT || attribute.value.len() > longest {
             return Err(JudgeError::TooLarge);
         }
         let is_json = serde_json::from_str::<IgnoredAny>(&attribute.value).is_ok();

@@ -49,7 +49,8 @@ impl Policies {
 }
 
 impl Judge for Policies {
-    fn judge(&self, tenant: &str, input: &Input) -> Result<Judgement, JudgeError> {
+    fn judge(&self, question: &Question<'_>) -> Result<Judgement, JudgeError> {
+        let Question { tenant, input, .. } = *question;
         self.asked.lock().unwrap().push((tenant.to_owned(), input.clone()));
         let verdict = self.answers.get(tenant).cloned().unwrap_or(Err(JudgeError::Unavailable))?;
         let module_digest = if tenant == "acme" { DIGEST.to_owned() } else { format!("digest-of-{tenant}") };
@@ -72,7 +73,7 @@ fn decide(world: World, policies: Policies) -> (Decided, Evidence, Arc<Policies>
     let policies = Arc::new(policies);
     let ctx = DecisionPointCtx::new(Arc::clone(&policies) as Arc<dyn Judge>, Arc::new(book), Arc::new(Fixed));
     let mut table = ResourceTable::new();
-    let mut view = DecisionPointView { ctx: &ctx, evidence: &mut evidence, table: &mut table };
+    let mut view = DecisionPointView { ctx: &ctx, evidence: &mut evidence, table: &mut table, correlation_id: "c-1" };
     let decided = view.decide(input);
     (decided, evidence, policies)
 }
@@ -83,7 +84,7 @@ async fn a_proven_and_permitted_question_is_approved_and_kept_until_dropped() {
     let policies = Policies::answering("acme", permit(UNLIMITED));
     let ctx = DecisionPointCtx::new(Arc::new(policies), Arc::new(book), Arc::new(Fixed));
     let mut table = ResourceTable::new();
-    let mut view = DecisionPointView { ctx: &ctx, evidence: &mut evidence, table: &mut table };
+    let mut view = DecisionPointView { ctx: &ctx, evidence: &mut evidence, table: &mut table, correlation_id: "c-1" };
     let judged = view.judge(input).await.unwrap().unwrap();
     assert_eq!(judged.module_digest, DIGEST);
     let approval = judged.approval.unwrap();
@@ -216,10 +217,10 @@ fn many(count: usize) -> Vec<String> {
 }
 
 #[rstest]
-#[case(|said: &mut Verdict| said.reasons = vec![Reason { rule: "r".into(), text: "t".into() }; 65], true)]
+#[case(|said: &mut Verdict| said.reasons = vec![Reason { rule: "r".into(), text: "t".into() }; 129], true)]
 #[case(|said: &mut Verdict| said.reasons[0].text = "x".repeat(1025), true)]
 #[case(|said: &mut Verdict| said.reasons[0].rule = "x".repeat(1025), true)]
-#[case(|said: &mut Verdict| said.attributes = (0..65).map(|index| fact(&format!("a{index}"), "1")).collect(), true)]
+#[case(|said: &mut Verdict| said.attributes = (0..129).map(|index| fact(&format!("a{index}"), "1")).collect(), true)]
 #[case(|said: &mut Verdict| said.attributes = vec![fact("a", &format!("\"{}\"", "x".repeat(1024)))], true)]
 #[case(|said: &mut Verdict| said.attributes = vec![fact("a", "1"), fact("a", "1")], false)]
 #[case(|said: &mut Verdict| said.attributes = vec![fact("a", "no json")], false)]
@@ -246,6 +247,8 @@ fn verdicts_beyond_the_limits_deny(#[case] change: fn(&mut Verdict), #[case] too
 #[case(|asked: &mut Input| asked.audience = vec!["x".repeat(1025)], true)]
 #[case(|asked: &mut Input| asked.subject.id = "x".repeat(4097), true)]
 #[case(|asked: &mut Input| asked.step = Some("x".repeat(4097)), true)]
+#[case(|asked: &mut Input| asked.scope = vec!["x".repeat(1024); 17], true)]
+#[case(|asked: &mut Input| asked.audience = vec!["x".repeat(1024); 17], true)]
 #[case(|asked: &mut Input| asked.attributes = (0..65).map(|index| fact(&format!("edge.{index}"), "1")).collect(), true)]
 #[case(|asked: &mut Input| asked.attributes = vec![fact("edge.a", "1"), fact("edge.a", "2")], false)]
 #[case(|asked: &mut Input| asked.attributes = vec![fact("edge.a", "{")], false)]

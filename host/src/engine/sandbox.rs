@@ -204,7 +204,16 @@ impl<T: Sandboxed> CoreTemplate<T> {
     pub async fn instantiate(&self, state: T) -> Result<Sandbox<T>, SandboxError> {
         let mut store = timed_store(self.pre.engine(), state);
         let instance = self.pre.instantiate_async(&mut store).await.map_err(|error| classify(&error))?;
-        Ok(Sandbox { store, instance, faces: Arc::clone(&self.faces), obo: None, endpoint: None, served: 0, sound: true })
+        Ok(Sandbox {
+            store,
+            instance,
+            faces: Arc::clone(&self.faces),
+            obo: None,
+            endpoint: None,
+            served: 0,
+            sound: true,
+            retired: false,
+        })
     }
 }
 
@@ -223,6 +232,8 @@ pub struct Sandbox<T: 'static> {
     endpoint: Option<endpoint::Guest>,
     served: u32,
     sound: bool,
+    /// Serves no request after this one.
+    retired: bool,
 }
 
 impl<T: Sandboxed> Sandbox<T> {
@@ -237,14 +248,19 @@ impl<T: Sandboxed> Sandbox<T> {
         self.store.data_mut()
     }
 
+    /// No other request may come here.
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+    }
+
     /// How many requests began here.
     pub fn served(&self) -> u32 {
         self.served
     }
 
-    /// Whether every call so far came to its end without a trap.
+    /// Whether every call so far came to its end without a trap, and another request may come here.
     pub fn is_sound(&self) -> bool {
-        self.sound
+        self.sound && !self.retired
     }
 
     /// Calls into `obo`. Until the call has come to its end the sandbox counts as unsound, so that one which is given up halfway

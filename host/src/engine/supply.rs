@@ -67,6 +67,17 @@ impl<T: Sandboxed> Supply<T> {
         Ok(sandbox)
     }
 
+    /// A sandbox around this state, which no other request had or will have: its limits begin now.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub async fn fresh(&self, state: T) -> Result<Sandbox<T>, SandboxError> {
+        let mut sandbox = self.inner.template.instantiate(state).await?;
+        sandbox.begin();
+        sandbox.retire();
+        Ok(sandbox)
+    }
+
     /// Takes a sandbox back once its answer is given: it is kept if it may serve again, otherwise torn down and replaced, on the
     /// runtime where there is one.
     pub fn give_back(&self, sandbox: Sandbox<T>) {

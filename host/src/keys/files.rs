@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use super::folder::Folder;
 pub use super::index::{KeyInfo, KeyState, generate, list, rotate};
 use super::jwk::{self, PublicKey};
-pub use super::secret::SecretKey;
 pub use super::signing::SigningKeyError;
 use super::signing::{self, SigningKey};
 use super::{Keys, KeysError, VerifyingKey, index};
 use crate::clock::{Clock, EntropyError};
+pub use crate::secret::SecretKey;
 
 /// Why the keys are not there.
 #[derive(Debug, thiserror::Error)]

@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::files::KeyFileError;
 use super::folder::Folder;
-use super::secret::SecretKey;
 use super::signing::SigningKey;
 use crate::clock::{Clock, Entropy};
 use crate::registry::Algorithm;
+use crate::secret::SecretKey;
 
 /// The index file.
 pub(super) const INDEX: &str = "keys.json";

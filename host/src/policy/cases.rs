@@ -4,6 +4,7 @@
 //! is the contract's `input` with attributes as an object instead of a list.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 use super::PolicyModule;
 use crate::bindings::decision_point::JudgeError;
 use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Verdict};
+use crate::clock::Clock;
 
 /// What is asked where the cases bring no base of their own.
 const BASE: &str = include_str!("base.json");
@@ -93,6 +95,9 @@ pub enum CaseError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// They take longer than they may.
+    #[error("the cases take longer than {} s together", .0.as_secs())]
+    TooLong(Duration),
     /// There is nothing to test.
     #[error("there is no case")]
     Empty,
@@ -179,6 +184,31 @@ impl Suite {
         Ok(question.into())
     }
 
+    /// Every question, with the file and the name of its case.
+    ///
+    /// # Errors
+    /// Where a case is no question.
+    pub fn questions(&self) -> impl Iterator<Item = Result<(&str, &str, Input), CaseError>> {
+        self.each().map(|(file, case)| Ok((file, case.name.as_str(), self.question(file, case)?)))
+    }
+
+    /// The name of the first case that gets another answer. `budget` is for all of them together.
+    ///
+    /// # Errors
+    /// Where a case is no question, or they take too long.
+    pub fn first_failure(&self, module: &PolicyModule, clock: &dyn Clock, budget: Duration) -> Result<Option<String>, CaseError> {
+        let begun = clock.monotonic();
+        for (file, case) in self.each() {
+            if clock.monotonic().saturating_sub(begun) > budget {
+                return Err(CaseError::TooLong(budget));
+            }
+            if !Expected::from(&module.evaluate(&self.question(file, case)?)).satisfies(&case.expect) {
+                return Ok(Some(case.name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Asks the module every question. `rules` are the names of its rules, where it lists them.
     ///
     /// # Errors
@@ -206,20 +236,46 @@ impl Expected {
     }
 }
 
-impl Failure {
-    /// The fields in which the answer differs.
-    pub fn differences(&self) -> Vec<Difference> {
+impl Expected {
+    /// What it comes to: `permit`, `deny`, `step-up` or `error`.
+    pub fn effect(&self) -> &'static str {
+        match self.effect {
+            Outcome::Permit => "permit",
+            Outcome::Deny => "deny",
+            Outcome::StepUp => "step-up",
+            Outcome::Error => "error",
+        }
+    }
+
+    /// The same in one order: limits and reasons are sets.
+    pub(super) fn sorted(mut self) -> Self {
+        for list in [&mut self.scope, &mut self.audience, &mut self.reasons].into_iter().flatten() {
+            list.sort_unstable();
+            list.dedup();
+        }
+        self
+    }
+
+    /// The fields in which another answer differs.
+    pub fn differences(&self, got: &Self) -> Vec<Difference> {
         let fields = |answer: &Expected| match serde_json::to_value(answer) {
             Ok(Value::Object(fields)) => fields,
             Ok(_) | Err(_) => Map::new(),
         };
-        let (expected, got) = (fields(&self.expected), fields(&self.got));
+        let (expected, got) = (fields(self), fields(got));
         let show = |fields: &Map<String, Value>, name: &str| fields.get(name).map(Value::to_string).unwrap_or_default();
         let compared = ["effect", "acr", "scope", "audience", "ttl", "reasons"];
         let differ = compared
             .into_iter()
             .filter(|name| expected.get(*name) != got.get(*name) && (*name != "reasons" || expected.contains_key("reasons")));
         differ.map(|name| (name.to_owned(), show(&expected, name), show(&got, name))).collect()
+    }
+}
+
+impl Failure {
+    /// The fields in which the answer differs.
+    pub fn differences(&self) -> Vec<Difference> {
+        self.expected.differences(&self.got)
     }
 }
 
@@ -238,7 +294,8 @@ impl From<&Result<Verdict, JudgeError>> for Expected {
     }
 }
 
-fn describe(why: &JudgeError) -> String {
+/// What the module, or the sandbox, said of an error.
+pub(super) fn describe(why: &JudgeError) -> String {
     match why {
         JudgeError::Module(text) => text.clone(),
         JudgeError::Trapped => "it trapped, or wanted more memory than it may have".to_owned(),

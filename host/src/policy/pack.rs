@@ -22,6 +22,9 @@ use crate::engine::{EngineError, Limits, MAX_MEMORY, Runtime, SandboxError, clas
 /// The Cedar engine, before packing.
 pub const CEDAR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cedar.wasm"));
 
+/// The Rego engine, before packing.
+pub const REGO: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rego.wasm"));
+
 /// How long an engine may take to read its sources: ten thousand policies take seconds.
 const TIME: Duration = Duration::from_secs(10 * 60);
 /// What an engine may hand to the host: faults of every line of large sources.
@@ -111,7 +114,7 @@ pub struct Packed {
     pub manifest: PackageManifest,
 }
 
-/// Packs sources with an engine: [`CEDAR`], or any component of world `policy-engine`.
+/// Packs sources with an engine: [`CEDAR`], [`REGO`], or any component of world `policy-engine`.
 ///
 /// # Errors
 /// Where the engine is none, or finds faults in the sources.

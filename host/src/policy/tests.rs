@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::bindings::types::{Allowance, Effect, Party};
+use crate::clock::SystemClock;
+use crate::decision_point::{Judge as _, Question};
 use crate::engine::{Isolation, RuntimeOptions};
 
 fn runtime() -> Runtime {
@@ -40,6 +44,11 @@ fn input() -> Input {
     }
 }
 
+fn slot(name: &str, module: PolicyModule) -> Arc<Slot> {
+    let clock = Arc::new(SystemClock::default());
+    Arc::new(Slot::new(name.to_owned(), Arc::new(module), BreakerOptions::default(), clock))
+}
+
 fn evaluate(body: &str) -> Result<Verdict, JudgeError> {
     PolicyModule::load(&runtime(), None, &module(body), limits()).unwrap().evaluate(&input())
 }
@@ -47,7 +56,8 @@ fn evaluate(body: &str) -> Result<Verdict, JudgeError> {
 #[test]
 fn baseline_permits() {
     let baseline = PolicyModule::load(&runtime(), None, BASELINE, PolicyLimits::default()).unwrap();
-    let judgement = PolicySlots::new(Arc::new(baseline)).judge("acme", &input()).unwrap();
+    let slots = PolicySlots::new(slot(PLATFORM, baseline), BTreeMap::new());
+    let judgement = slots.judge(&Question { tenant: "acme", correlation_id: "c-1", input: &input() }).unwrap();
     let effect = judgement.verdict.effect;
     assert!(matches!(effect, Effect::Permit(Allowance { scope: None, audience: None, ttl: None })), "{effect:?}");
     assert_eq!(judgement.module_digest, crate::hex::encode(digest(&SHA256, BASELINE).as_ref()));
@@ -58,8 +68,7 @@ fn baseline_permits() {
 fn a_module_says_what_it_is() {
     let baseline = PolicyModule::load(&runtime(), None, BASELINE, PolicyLimits::default()).unwrap();
     assert_eq!((baseline.manifest().name.as_str(), baseline.manifest().engine.as_str()), ("baseline", "none"));
-    let slots = PolicySlots::new(Arc::new(baseline));
-    assert_eq!(slots.platform().digest(), crate::hex::encode(digest(&SHA256, BASELINE).as_ref()));
+    assert_eq!(baseline.digest(), crate::hex::encode(digest(&SHA256, BASELINE).as_ref()));
 }
 
 /// `result<verdict, string>`: 1024 which, 1028 effect, 1032 allowance, 1064 reasons, 1072 attributes.

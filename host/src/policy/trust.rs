@@ -8,9 +8,6 @@ use super::signature::{SignatureError, TrustedKeys};
 use crate::hex;
 use crate::sqlite::{Database, SqliteError};
 
-/// The one slot there is: the platform's module, for every tenant.
-const SLOT: &str = "platform";
-
 /// Why a module may not become live.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
@@ -72,16 +69,17 @@ impl Trust {
     }
 }
 
-/// The highest version that was ever live.
+/// The highest version that was ever live in a slot.
 #[derive(Debug)]
-pub struct Floor {
-    database: Database,
+pub struct Floor<'a> {
+    database: &'a Database,
+    slot: &'a str,
 }
 
-impl Floor {
+impl<'a> Floor<'a> {
     /// Kept in this database.
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: &'a Database, slot: &'a str) -> Self {
+        Self { database, slot }
     }
 
     /// The version; `None` where no module with a version was ever live.
@@ -89,7 +87,7 @@ impl Floor {
     /// # Errors
     /// Where the database cannot be read.
     pub fn get(&self) -> Result<Option<u64>, SqliteError> {
-        read(&self.database.connect()?)
+        read(&self.database.connect()?, self.slot)
     }
 
     /// Refuses a module that is older.
@@ -110,10 +108,10 @@ impl Floor {
     pub fn raise(&self, found: u64) -> Result<(), TrustError> {
         let mut connection = self.database.connect()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(SqliteError::Query)?;
-        if let Some(floor) = read(&transaction)?.filter(|floor| found < *floor) {
+        if let Some(floor) = read(&transaction, self.slot)?.filter(|floor| found < *floor) {
             return Err(TrustError::Older { floor, found: Some(found) });
         }
-        write(&transaction, found)?;
+        write(&transaction, self.slot, found)?;
         Ok(transaction.commit().map_err(SqliteError::Query)?)
     }
 
@@ -124,23 +122,23 @@ impl Floor {
     pub fn roll_back(&self, to: u64) -> Result<Option<u64>, SqliteError> {
         let mut connection = self.database.connect()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let before = read(&transaction)?;
-        write(&transaction, to)?;
+        let before = read(&transaction, self.slot)?;
+        write(&transaction, self.slot, to)?;
         transaction.commit()?;
         Ok(before)
     }
 }
 
-fn read(connection: &Connection) -> Result<Option<u64>, SqliteError> {
+fn read(connection: &Connection, slot: &str) -> Result<Option<u64>, SqliteError> {
     let mut query = connection.prepare_cached("SELECT version FROM policy_floor WHERE slot = ?1")?;
-    let found: Option<i64> = query.query_row(params![SLOT], |row| row.get(0)).optional()?;
+    let found: Option<i64> = query.query_row(params![slot], |row| row.get(0)).optional()?;
     Ok(found.map(i64::cast_unsigned))
 }
 
-fn write(connection: &Connection, version: u64) -> Result<(), SqliteError> {
+fn write(connection: &Connection, slot: &str, version: u64) -> Result<(), SqliteError> {
     let upsert = "INSERT INTO policy_floor (slot, version) VALUES (?1, ?2) ON CONFLICT (slot) DO UPDATE SET version = ?2";
     // SQLite knows 63 bits; no version has more.
-    connection.execute(upsert, params![SLOT, i64::try_from(version).unwrap_or(i64::MAX)])?;
+    connection.execute(upsert, params![slot, i64::try_from(version).unwrap_or(i64::MAX)])?;
     Ok(())
 }
 
@@ -175,7 +173,8 @@ mod tests {
     #[test]
     fn a_version_goes_down_by_hand_only() {
         let folder = tempfile::tempdir().unwrap();
-        let floor = Floor::new(Database::create(&folder.path().join("standin.db")).unwrap());
+        let database = Database::create(&folder.path().join("standin.db")).unwrap();
+        let floor = Floor::new(&database, "platform");
         assert!(floor.get().unwrap().is_none() && floor.check(None).is_ok());
         floor.raise(3).unwrap();
         floor.raise(3).unwrap();
@@ -185,6 +184,8 @@ mod tests {
         assert!(matches!(floor.raise(2), Err(TrustError::Older { .. })));
         assert_eq!(floor.roll_back(1).unwrap(), Some(3));
         assert!(floor.check(Some(2)).is_ok());
+        // Every slot has its own.
+        assert!(Floor::new(&database, "tenant:acme").get().unwrap().is_none());
         let older = TrustError::Older { floor: 3, found: None }.to_string();
         assert!(older.contains("has no version, which is older than version 3"), "{older}");
     }

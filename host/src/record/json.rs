@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason};
+use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin, TokenRole};
 
 /// What was granted.
@@ -75,6 +75,31 @@ impl<'a> Decision<'a> {
             policy: &decision.module_digest,
             rules: Rules(verdict.map(|verdict| verdict.reasons.as_slice()).unwrap_or_default()),
             asked: Asked(&decision.input),
+        }
+    }
+}
+
+/// What one module said of a question: its verdict, or why there is none.
+#[derive(Serialize)]
+pub(crate) struct Judged<'a> {
+    policy: &'a str,
+    effect: Option<Effected<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    rules: Rules<'a>,
+}
+
+impl<'a> Judged<'a> {
+    pub(crate) fn of(digest: &'a str, answer: Result<&'a Verdict, String>) -> Self {
+        let (verdict, error) = match answer {
+            Ok(verdict) => (Some(verdict), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            policy: digest,
+            effect: verdict.map(|verdict| Effected::of(&verdict.effect)),
+            error,
+            rules: Rules(verdict.map(|verdict| verdict.reasons.as_slice()).unwrap_or_default()),
         }
     }
 }

@@ -168,7 +168,11 @@ impl Answerer {
         // A stranger may read this page: it names the part; the cause is in the log.
         let parts = self.readiness.unavailable().await;
         let status = if parts.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": *parts });
+        let mut body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": *parts });
+        // The old modules serve on: nobody is to be sent elsewhere for that.
+        if let (Some(refusal), Some(body)) = (self.standin.policy_status().refused.values().next(), body.as_object_mut()) {
+            body.insert("policy_refused".to_owned(), refusal.code.into());
+        }
         page(status, "application/json", body.to_string())
     }
 

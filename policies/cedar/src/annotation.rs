@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 use cedar_policy_core::ast::{Effect, Policy};
 use cedar_policy_core::parser::Loc;
+use standin_policy_engine::{Reason, is_scope_token, is_text, is_visible, seconds};
 
 /// The longest id, in characters.
 const MAX_ID: usize = 256;
@@ -86,7 +87,7 @@ impl Annotations {
     fn set(&mut self, name: &str, value: &str, effect: Effect) -> Result<(), AnnotationError> {
         match name {
             "id" => {
-                let fits = is_text(value, MAX_ID) && value != DEFAULT_RULE;
+                let fits = is_text(value, MAX_ID) && !Reason::is_default(value);
                 self.id = Some(fits.then(|| value.to_owned()).ok_or(AnnotationError::Id)?);
                 return Ok(());
             }
@@ -111,36 +112,9 @@ impl Annotations {
     }
 }
 
-/// The rule named where no policy permits.
-pub(crate) const DEFAULT_RULE: &str = "default";
-
-fn is_text(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-fn seconds(text: &str) -> Option<u32> {
-    let unit = match text.chars().next_back()? {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return None,
-    };
-    let digits = text.get(..text.len() - 1).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse::<u32>().ok()?.checked_mul(unit).filter(|seconds| *seconds > 0)
-}
-
 fn items(text: &str, valid: fn(&str) -> bool) -> Option<BTreeSet<String>> {
     let items: BTreeSet<_> = text.split(' ').map(str::to_owned).collect();
     (items.len() <= MAX_ITEMS && items.iter().all(|item| valid(item))).then_some(items)
-}
-
-/// RFC 6749 §3.3: one or more of `%x21 / %x23-5B / %x5D-7E`.
-fn is_scope_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-}
-
-fn is_visible(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -1,20 +1,9 @@
 //! Which source of a bundle is what.
 
-use sha2::{Digest, Sha256};
-
-use crate::fault::Fault;
+use standin_policy_engine::{Fault, Source};
 
 /// The file with the bundle's own entities.
 const ENTITIES: &str = "entities.json";
-
-/// One file of a bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Its path inside the bundle.
-    pub name: String,
-    /// Its text.
-    pub content: String,
-}
 
 /// The sources by what they are.
 #[derive(Debug, Default)]
@@ -63,18 +52,6 @@ impl<'a> Bundle<'a> {
     }
 }
 
-/// SHA-256 of names and contents in the order of the names, each preceded by its length in eight bytes, big-endian.
-pub(crate) fn digest(sources: &[Source]) -> String {
-    let mut sorted: Vec<_> = sources.iter().collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut hash = Sha256::new();
-    for text in sorted.into_iter().flat_map(|source| [&source.name, &source.content]) {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,15 +85,5 @@ mod tests {
             let sources: Vec<_> = names.iter().map(|name| source(name, "")).collect();
             assert_eq!(Bundle::of(&sources).unwrap_err().len(), 1, "{names:?}");
         }
-    }
-
-    #[test]
-    fn the_digest_is_of_names_and_contents_whatever_their_order() {
-        let (a, b) = (source("a.cedar", "1"), source("b.cedar", "2"));
-        let digest_ab = digest(&[a.clone(), b.clone()]);
-        assert_eq!(digest_ab, digest(&[b, a.clone()]));
-        assert_eq!(digest_ab.len(), 64);
-        assert_ne!(digest(&[source("ab", "c")]), digest(&[source("a", "bc")]));
-        assert_ne!(digest_ab, digest(&[a]));
     }
 }

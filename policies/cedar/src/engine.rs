@@ -6,33 +6,14 @@ use cedar_policy::Validator;
 use cedar_policy_core::ast::{Effect as PolicyEffect, Literal, SlotEnv, ValueKind};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
+use standin_policy_engine::{Allowance, Effect, Failure, Fault, Input, PolicyEngine, Reason, Source, Verdict, digest};
 
-use crate::annotation::DEFAULT_RULE;
-use crate::bundle::{self, Bundle, Source};
+use crate::bundle::Bundle;
 use crate::entities::Store;
-use crate::fault::Fault;
 use crate::index::Index;
-use crate::model::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 use crate::request::{Question, QuestionError};
 use crate::rule::{self, Rule};
 use crate::schema::{self, Shapes};
-
-/// The most reasons of one verdict: the host takes no more.
-const MAX_REASONS: usize = 64;
-/// The longest text of a failure, in bytes.
-const MAX_TEXT: usize = 1024;
-
-/// Why there is no verdict, which denies.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(String);
-
-impl Failure {
-    fn new(mut text: String) -> Self {
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
-        Self(text)
-    }
-}
 
 impl From<QuestionError> for Failure {
     fn from(why: QuestionError) -> Self {
@@ -50,12 +31,15 @@ pub struct Engine {
     digest: String,
 }
 
-impl Engine {
+impl PolicyEngine for Engine {
+    const NAME: &'static str = "cedar";
+
+    fn library() -> String {
+        format!("cedar-policy {}", cedar_policy::get_sdk_version())
+    }
+
     /// Reads a bundle: `*.cedar`, and at most one `*.cedarschema` and one `entities.json`.
-    ///
-    /// # Errors
-    /// Every fault that could be found, in the order of files and lines.
-    pub fn load(sources: &[Source]) -> Result<Self, Vec<Fault>> {
+    fn load(sources: &[Source]) -> Result<Self, Vec<Fault>> {
         let bundle = Bundle::of(sources)?;
         let checked = schema::load(bundle.schema)?;
         let validator = Validator::new(checked.schema.clone());
@@ -68,47 +52,39 @@ impl Engine {
             }
         };
         let (rules, policies): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
-        let mut engine = Self {
-            index: Index::of(&policies, &checked.shapes),
-            shapes: checked.shapes,
-            store,
-            rules,
-            digest: bundle::digest(sources),
-        };
+        let mut engine =
+            Self { index: Index::of(&policies, &checked.shapes), shapes: checked.shapes, store, rules, digest: digest(sources) };
         for rule in &mut engine.rules {
             engine.store.retain(&mut rule.names);
         }
         // Whatever is built lazily is built now, and is in the snapshot.
-        let _verdict = engine.evaluate(&rehearsal());
+        let _verdict = engine.evaluate(&Input::rehearsal());
         Ok(engine)
     }
 
-    /// Lowercase hex SHA-256 of the sources.
-    pub fn source_digest(&self) -> &str {
+    fn source_digest(&self) -> &str {
         &self.digest
     }
 
-    /// How many policies there are.
-    pub fn policies(&self) -> usize {
-        self.rules.len()
+    fn rule_names(&self) -> Vec<String> {
+        self.rules.iter().map(|rule| rule.id.clone()).collect()
     }
 
-    /// Their names, in the order of files and lines.
-    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.id.as_str())
-    }
-
-    /// Answers one request.
-    ///
-    /// # Errors
-    /// Where the question is none, a fact is not of its declared type, or any policy that could match fails. All of them deny.
-    pub fn evaluate(&self, input: &Input) -> Result<Verdict, Failure> {
+    /// It fails where the question is none, a fact is not of its declared type, or any policy that could match fails.
+    fn evaluate(&self, input: &Input) -> Result<Verdict, Failure> {
         let question = Question::of(input, &self.shapes, &self.store)?;
         let picked =
             if question.applies { self.index.pick(question.action, &question.principal, &question.resource) } else { Vec::new() };
         let candidates: Vec<&Rule> = picked.into_iter().filter_map(|place| self.rules.get(place)).collect();
         let satisfied = self.satisfied(&question, &candidates)?;
         Ok(decide(&satisfied, input))
+    }
+}
+
+impl Engine {
+    /// How many policies there are.
+    pub fn policies(&self) -> usize {
+        self.rules.len()
     }
 
     /// The candidates that apply.
@@ -147,10 +123,9 @@ fn decide(satisfied: &[&Rule], input: &Input) -> Verdict {
         return Verdict { effect: Effect::Deny, reasons: reasons(of(PolicyEffect::Forbid)) };
     }
     if of(PolicyEffect::Permit).next().is_none() {
-        let reason = Reason { rule: DEFAULT_RULE.to_owned(), text: "no policy permits it".to_owned() };
-        return Verdict { effect: Effect::Deny, reasons: vec![reason] };
+        return Verdict::default_deny();
     }
-    let reached = acr(&input.subject);
+    let reached = input.subject.acr();
     let wants = |rule: &&Rule| rule.limits.step_up.as_deref().is_some_and(|acr| reached.as_deref() != Some(acr));
     let missing: BTreeSet<&str> =
         of(PolicyEffect::Permit).filter(wants).filter_map(|rule| rule.limits.step_up.as_deref()).collect();
@@ -172,45 +147,6 @@ fn meet<'a>(mut sets: impl Iterator<Item = &'a BTreeSet<String>>) -> Option<Vec<
     Some(first.iter().filter(|item| others.iter().all(|set| set.contains(*item))).cloned().collect())
 }
 
-/// The `acr` of the authentication behind the subject's token, as the host says it.
-fn acr(subject: &Party) -> Option<String> {
-    let fact = subject.attributes.iter().find(|fact| fact.name == "acr")?;
-    serde_json::from_str(&fact.value).ok()
-}
-
-/// Sorted; where there are too many, how many more.
 fn reasons<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Reason> {
-    let mut reasons: Vec<_> = rules.map(|rule| Reason { rule: rule.id.clone(), text: rule.text.clone() }).collect();
-    reasons.sort_unstable();
-    if reasons.len() > MAX_REASONS {
-        let more = reasons.len() - (MAX_REASONS - 1);
-        reasons.truncate(MAX_REASONS - 1);
-        reasons.push(Reason { rule: "more".to_owned(), text: format!("and {more} more policies") });
-    }
-    reasons
-}
-
-/// A request as any other.
-fn rehearsal() -> Input {
-    let fact = |name: &str, value: &str| Attribute { name: name.to_owned(), value: value.to_owned() };
-    let party = |kind: &str, id: &str| Party {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        tenants: vec!["tenant".to_owned()],
-        provisional: false,
-        attributes: vec![fact("protected", "false")],
-    };
-    Input {
-        caller: party("client", "client:rehearsal"),
-        subject: party("user", "user:tenant:rehearsal"),
-        chain: Vec::new(),
-        tenant: "tenant".to_owned(),
-        audience: vec!["audience".to_owned()],
-        scope: vec!["scope".to_owned()],
-        ttl: 1,
-        flow: "local".to_owned(),
-        step: None,
-        now: 0,
-        attributes: vec![fact("edge.rehearsal", "\"\"")],
-    }
+    Reason::bounded(rules.map(|rule| Reason { rule: rule.id.clone(), text: rule.text.clone() }))
 }

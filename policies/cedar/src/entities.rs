@@ -8,9 +8,8 @@ use std::sync::Arc;
 use cedar_policy::{Entities, Entity as PublicEntity, EntityUid};
 use cedar_policy_core::ast::{Entity, EntityUID, PartialValue};
 use serde_json::value::RawValue;
+use standin_policy_engine::{Fault, Source};
 
-use crate::bundle::Source;
-use crate::fault::Fault;
 use crate::schema::{Checked, PROVISIONAL};
 
 /// An entity, its ancestors within, and the entities its attributes and tags name.

@@ -1,11 +1,11 @@
 //! The Cedar engine for policies.
 //!
-//! [`Engine::load`] reads and checks a bundle once, when a module is packed; [`Engine::evaluate`] answers one request from what was
+//! [`Engine`] reads and checks a bundle once, when a module is packed, and answers each request from what was
 //! loaded and from nothing else: no clock, no randomness.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `fault` | why a bundle is not loaded, with file, line and column |
+//! | `fault` | where Cedar's errors stand in a source |
 //! | `bundle` | which source is what |
 //! | `schema` | the schema, and what of it a request has to fill |
 //! | `value` | JSON facts as Cedar values, by the type the schema declares |
@@ -14,7 +14,6 @@
 //! | `rule` | policies, read and validated |
 //! | `index` | which rules can match, by their scope |
 //! | `request` | a question as Cedar's request and entities |
-//! | `model` | question and verdict |
 //! | `engine` | all of it together |
 //! | `component` | the exports of the component, no logic |
 //!
@@ -28,7 +27,6 @@ mod engine;
 mod entities;
 mod fault;
 mod index;
-mod model;
 mod request;
 mod rule;
 mod schema;
@@ -40,8 +38,5 @@ mod component;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::Source;
-pub use engine::{Engine, Failure};
-pub use fault::Fault;
-pub use model::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
+pub use engine::Engine;
 pub use schema::BUILT_IN as BUILT_IN_SCHEMA;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{Context, Entity, EntityUID, EntityUIDEntry, PartialValue, Request, Value};
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::extensions::Extensions;
+use standin_policy_engine::{Attribute, Input, Party};
 
 use crate::entities::Store;
-use crate::model::{Attribute, Input, Party};
 use crate::schema::{Action, PROVISIONAL, Shape, Shapes, Slot};
 use crate::value::{texts, uid};
 

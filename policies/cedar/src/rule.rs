@@ -8,10 +8,10 @@ use cedar_policy::{PolicySet, ValidationMode, Validator};
 use cedar_policy_core::ast::{Effect, EntityUID, Expr, ExprKind, Literal, Policy};
 use cedar_policy_core::parser::Loc;
 use cedar_policy_core::pst::{self, PstConstructionError};
+use standin_policy_engine::{Fault, Source};
 
 use crate::annotation::{Annotations, Limits};
-use crate::bundle::Source;
-use crate::fault::Fault;
+use crate::fault;
 
 /// What is kept of one policy. Its scope is kept by the index.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<(Ru
                         }
                         Entry::Occupied(taken) => {
                             let message = format!("the policy at {} has the id `{}` already", taken.get(), rule.id);
-                            faults.push(Fault::of(&source.name, &source.content, policy.loc(), message));
+                            faults.push(fault::of(&source.name, &source.content, policy.loc(), message));
                         }
                     }
                     rules.push((rule, policy));
@@ -58,11 +58,11 @@ pub(crate) fn load(sources: &[&Source], validator: &Validator) -> Result<Vec<(Ru
 fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy, usize)>, Vec<Fault>> {
     let Source { name, content } = source;
     let set = PolicySet::from_str(content)
-        .map_err(|why| why.iter().map(|why| Fault::from_diagnostic(name, content, why)).collect::<Vec<_>>())?;
+        .map_err(|why| why.iter().map(|why| fault::from_diagnostic(name, content, why)).collect::<Vec<_>>())?;
     let mut faults = Vec::new();
     for template in set.templates() {
         let loc = template.as_ref().loc();
-        faults.push(Fault::of(
+        faults.push(fault::of(
             name,
             content,
             loc,
@@ -70,9 +70,9 @@ fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy
         ));
     }
     let validated = validator.validate(&set, ValidationMode::Strict);
-    faults.extend(validated.validation_errors().map(|why| Fault::from_diagnostic(name, content, why)));
+    faults.extend(validated.validation_errors().map(|why| fault::from_diagnostic(name, content, why)));
     // Nothing warns and carries on: a policy that can never apply is a mistake.
-    faults.extend(validated.validation_warnings().map(|why| Fault::from_diagnostic(name, content, why)));
+    faults.extend(validated.validation_warnings().map(|why| fault::from_diagnostic(name, content, why)));
     let mut policies: Vec<&Policy> = set.policies().map(AsRef::as_ref).collect();
     policies.sort_by_key(|policy| policy.loc().map(Loc::start));
     let mut rules = Vec::with_capacity(policies.len());
@@ -87,10 +87,10 @@ fn load_file(source: &Source, validator: &Validator) -> Result<Vec<(Rule, Policy
                 let text = annotations.reason.unwrap_or_else(|| format!("{name}:{line}"));
                 match Rule::new(policy, id, text, annotations.limits) {
                     Ok(rule) => rules.push((rule, policy.clone(), line)),
-                    Err(why) => faults.push(Fault::of(name, content, policy.loc(), why)),
+                    Err(why) => faults.push(fault::of(name, content, policy.loc(), why)),
                 }
             }
-            Err(wrong) => faults.extend(wrong.into_iter().map(|(why, loc)| Fault::of(name, content, loc.as_ref(), why))),
+            Err(wrong) => faults.extend(wrong.into_iter().map(|(why, loc)| fault::of(name, content, loc.as_ref(), why))),
         }
     }
     faults.sort();

@@ -11,9 +11,9 @@ use cedar_policy::{Schema, SchemaFragment};
 use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID};
 use cedar_policy_core::validator::ValidatorSchema;
 use cedar_policy_core::validator::types::{Attributes, Type};
+use standin_policy_engine::{Fault, Source};
 
-use crate::bundle::Source;
-use crate::fault::Fault;
+use crate::fault;
 use crate::value::Kind;
 
 /// The schema of a bundle that brings none.
@@ -163,10 +163,10 @@ pub(crate) struct Checked {
 /// The bundle's schema, or the built-in one.
 pub(crate) fn load(source: Option<&Source>) -> Result<Checked, Vec<Fault>> {
     let (name, content) = source.map_or(("schema.cedarschema", BUILT_IN), |source| (&source.name, &source.content));
-    let fault = |diagnostic: &dyn miette::Diagnostic| vec![Fault::from_diagnostic(name, content, diagnostic)];
+    let fault = |diagnostic: &dyn miette::Diagnostic| vec![fault::from_diagnostic(name, content, diagnostic)];
     let (fragment, warnings) = SchemaFragment::from_cedarschema_str(content).map_err(|why| fault(&why))?;
     // Nothing warns and carries on.
-    let warnings: Vec<_> = warnings.map(|warning| Fault::from_diagnostic(name, content, &warning)).collect();
+    let warnings: Vec<_> = warnings.map(|warning| fault::from_diagnostic(name, content, &warning)).collect();
     if !warnings.is_empty() {
         return Err(warnings);
     }
@@ -219,7 +219,7 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, word: &str, message: String) {
-        self.faults.push(Fault::at_word(self.name, self.content, word, message));
+        self.faults.push(fault::at_word(self.name, self.content, word, message));
     }
 
     fn find_type(&self, name: &str) -> Option<EntityType> {

@@ -6,7 +6,9 @@ mod picking;
 mod suite;
 mod verdicts;
 
-use crate::{Attribute, Engine, Input, Party, Source, Verdict};
+use standin_policy_engine::{Attribute, Input, Party, PolicyEngine as _, Source, Verdict};
+
+use crate::Engine;
 
 fn source(name: &str, content: &str) -> Source {
     Source { name: name.to_owned(), content: content.to_owned() }

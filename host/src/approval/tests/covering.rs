@@ -120,6 +120,9 @@ fn tokens_of_another_flow_are_not_ours_to_sign() {
 #[case("csp_id", json!("7"), Refusal::Account)]
 #[case("sfdc_account_id", json!("001B"), Refusal::Account)]
 #[case("host", json!({ "id": "m-1" }), Refusal::Host)]
+#[case("step", json!("look"), Refusal::Step)]
+#[case("step", json!(""), Refusal::Step)]
+#[case("step", json!(null), Refusal::Step)]
 #[case("role", json!("admin"), Refusal::Member)]
 #[case("cnf", json!({ "jkt": "x" }), Refusal::Member)]
 fn every_changed_claim_is_refused(#[case] claim: &str, #[case] value: Value, #[case] why: Refusal) {
@@ -197,6 +200,24 @@ fn a_host_is_named_in_the_claims() {
     }
     claims.as_object_mut().unwrap().remove("host");
     assert_eq!(sign(&mut world, &claims), Err(Refusal::Host));
+}
+
+#[test]
+fn a_step_is_named_in_the_claims() {
+    let mut world = World::user();
+    for (step, outcome) in [
+        (json!("look"), Ok(())),
+        (json!("approve"), Err(Refusal::Step)),
+        (json!(["look"]), Err(Refusal::Step)),
+        (json!(null), Err(Refusal::Step)),
+    ] {
+        world.input.step = Some("look".into());
+        let mut claims = world.claims();
+        claims["account_id"] = json!("a-1");
+        assert_eq!(sign(&mut world, &claims), Err(Refusal::Step), "it is missing");
+        claims["step"] = step;
+        assert_eq!(sign(&mut world, &claims), outcome);
+    }
 }
 
 #[test]

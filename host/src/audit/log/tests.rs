@@ -1,10 +1,16 @@
 use rstest::rstest;
 
 use super::*;
+use crate::approval::testing::World;
+use crate::audit::AuditCtx;
 use crate::audit::head::HeadFile;
 use crate::audit::testing::{Faults, FaultySink, Place, TestKeys, anonymous, event};
 use crate::audit::writer::Writer;
+use crate::bindings::types::Attribute;
+use crate::evidence::Evidence;
 use crate::keys::KeysError;
+use crate::record;
+use crate::shared::{Unrecorded, recorded};
 
 async fn until(what: impl Fn() -> bool) {
     for _ in 0..500 {
@@ -322,4 +328,38 @@ async fn a_write_that_hangs_is_given_up() {
     let options = LogOptions { write_limit: Duration::from_millis(50), ..LogOptions::default() };
     let log = AuditLog::start(opened, Arc::clone(&place.keys) as _, Arc::clone(&place.clock) as _, options).unwrap();
     assert!(matches!(log.append(event(1)).await, Err(AuditError::TimedOut)));
+}
+
+/// A caller who was known, and eight long questions to the policy.
+fn evidence() -> Evidence {
+    let mut world = World::user();
+    world.examine().unwrap();
+    let mut decision = world.approve().decision().clone();
+    let fact = |at| Attribute { name: format!("edge.{at}"), value: json!("x".repeat(8_000)).to_string() };
+    decision.input.attributes = (0..64).map(fact).collect();
+    for _ in 0..8 {
+        world.evidence.decided(Arc::new(decision.clone()));
+    }
+    world.evidence
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_too_long_for_the_log_is_recorded_in_short() {
+    let place = Place::new();
+    let log = Arc::new(place.open(Durability::Os).unwrap());
+    let ctx = || AuditCtx::new(Arc::clone(&log) as Arc<dyn Audit>, Duration::from_secs(5), "c-1".to_owned());
+    recorded(ctx(), &evidence(), "hostile.flooded").await.unwrap();
+    let line = place.lines().remove(0);
+    let expected = json!({
+        "event": "attempt", "outcome": "fail", "code": "hostile.flooded", "correlation_id": "c-1", "requester": "svc-router",
+        "shortened": true, "seq": line["seq"], "time": line["time"], "prev": line["prev"],
+    });
+    assert_eq!((line, place.lines().len()), (expected, 1));
+    // What fits stands there whole, and what is no code not at all.
+    recorded(ctx(), &World::user().evidence, "runtime.trapped").await.unwrap();
+    assert!(place.lines()[1].get("shortened").is_none());
+    assert!(matches!(recorded(ctx(), &evidence(), "no code").await, Err(Unrecorded::Event(_))));
+    assert!(record::shortened("c-1", &evidence(), "no code").is_err());
+    log.close().await.unwrap();
+    assert!(matches!(recorded(ctx(), &World::user().evidence, "a").await, Err(Unrecorded::Log(AuditError::Closed))));
 }

@@ -1,18 +1,15 @@
 //! `standin policy test`
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
-use standin::engine::{Isolation, Runtime, RuntimeOptions};
 use standin::policy::cases::{Failure, Report, Suite};
 use standin::policy::package::{PackageManifest, cases_of};
-use standin::policy::{PolicyLimits, PolicyModule};
 
 use super::super::{Refused, print_json, term};
-use super::sources::{Bundle, SourceArgs, suite};
-use super::{MAX_MODULE, read};
+use super::sources::{SourceArgs, suite};
+use super::subject::{self, SandboxArgs};
 use crate::cli::out::say;
 
 /// Asks every question of the cases in the sandbox that serves, and shows each answer that is another.
@@ -35,9 +32,8 @@ pub(crate) struct Args {
     cases: Option<PathBuf>,
     #[command(flatten)]
     sources: SourceArgs,
-    /// The most memory of one evaluation, in MiB, as `policy.memory` of standin.toml has it.
-    #[arg(long, value_name = "MIB", default_value = "32", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    memory: u16,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Fail where no case reached a rule.
     #[arg(long)]
     every_rule: bool,
@@ -49,11 +45,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (wasm, suite) = if args.subject.is_dir() { folder(args)? } else { module(args)? };
     let manifest = PackageManifest::of(&wasm)?;
-    // A rule that takes too long for a busy server still answers here: what is tested is what it says.
-    let memory = usize::from(args.memory) << 20;
-    let limits = PolicyLimits { memory, deadline: Duration::from_secs(5), ..PolicyLimits::default() };
-    let options = RuntimeOptions { slots: 1, ahead: 0, isolation: Isolation::Request, ..RuntimeOptions::default() };
-    let loaded = PolicyModule::load(&Runtime::new(options)?, None, &wasm, limits)?;
+    let loaded = args.sandbox.load(&wasm)?;
     let report = suite.run(&loaded, manifest.as_ref().map(|manifest| manifest.rules.as_slice()))?;
     let every = !args.every_rule || report.unreached.as_ref().is_some_and(Vec::is_empty);
     if args.json {
@@ -69,12 +61,11 @@ fn folder(args: &Args) -> anyhow::Result<(Vec<u8>, Suite)> {
     let cases = args.cases.as_deref().or_else(|| inside.is_dir().then_some(inside.as_path()));
     let Some(cases) = cases else { bail!("there are no cases: give --cases DIR, or a folder {}", inside.display()) };
     let suite = suite(cases)?;
-    let bundle = Bundle::read(&args.subject, &args.sources, Some(cases))?;
-    Ok((bundle.pack("test", 1, None, args.json)?.wasm, suite))
+    Ok((subject::wasm(&args.subject, &args.sources, Some(cases), args.json)?, suite))
 }
 
 fn module(args: &Args) -> anyhow::Result<(Vec<u8>, Suite)> {
-    let wasm = read(&args.subject, MAX_MODULE)?;
+    let wasm = subject::wasm(&args.subject, &args.sources, None, args.json)?;
     let suite = match &args.cases {
         Some(folder) => suite(folder)?,
         None => packed(&wasm, &args.subject)?,

@@ -17,7 +17,8 @@ use crate::cli::out::say;
 Example:
   standin policy pack --policies policies/ --cases cases/ --version 1 -o acme.policy.wasm
 
-The folder holds *.cedar files and at most one entities.json and one *.cedarschema.")]
+For Cedar the folder holds *.cedar files and at most one entities.json and one *.cedarschema, for Rego (--engine rego) *.rego files
+and a data.json in any folder.")]
 pub(crate) struct Args {
     /// The folder of policies.
     #[arg(long, value_name = "DIR")]

@@ -22,13 +22,13 @@ const BASE: &str = "base.json";
 /// A folder of policies, and what belongs to it.
 #[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
-    /// What reads the policies: `cedar`, or the file of a component of world `policy-engine`.
+    /// What reads the policies: `cedar`, `rego`, or the file of a component of world `policy-engine`.
     #[arg(long, value_name = "ENGINE", default_value = "cedar")]
     engine: PathBuf,
-    /// A schema that is not in the folder; it replaces the built-in one.
+    /// A Cedar schema that is not in the folder; it replaces the built-in one.
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
-    /// Entities that are not in the folder.
+    /// Cedar entities that are not in the folder.
     #[arg(long, value_name = "FILE")]
     entities: Option<PathBuf>,
 }
@@ -45,6 +45,7 @@ impl Bundle {
     pub(super) fn read(folder: &Path, args: &SourceArgs, cases: Option<&Path>) -> anyhow::Result<Self> {
         let engine = match args.engine.to_str() {
             Some("cedar") => pack::CEDAR.to_vec(),
+            Some("rego") => pack::REGO.to_vec(),
             Some(_) | None => read(&args.engine, MAX_MODULE)?,
         };
         let mut bundle = Self { engine, sources: Vec::new(), paths: BTreeMap::new() };
@@ -131,10 +132,19 @@ fn shown(file: &str, fault: &Fault, stream: term::Stream) -> String {
     format!("{head}\n{margin}--> {file}:{}:{}\n{line}\n{mark}\n", fault.line, fault.column)
 }
 
-/// The cases of a folder: every `*.json`, as patches to its `base.json` if it has one.
-pub(super) fn suite(folder: &Path) -> anyhow::Result<Suite> {
+/// The cases of a folder: every `*.json`, as patches to its `base.json` if it has one. Or those of one of its files.
+pub(super) fn suite(at: &Path) -> anyhow::Result<Suite> {
+    let one = at.file_name().filter(|_| !at.is_dir()).map(|name| name.to_string_lossy().into_owned());
+    let folder = match (at.parent(), &one) {
+        (Some(folder), Some(_)) if folder.as_os_str().is_empty() => Path::new("."),
+        (Some(folder), Some(_)) => folder,
+        (_, None) | (None, _) => at,
+    };
     let (mut base, mut files) = (None, Vec::new());
     for (name, path) in entries(folder)? {
+        if one.as_ref().is_some_and(|one| *one != name && name != BASE) {
+            continue;
+        }
         if name == BASE {
             base = Some(read_text(&path, MAX_FILE)?);
         } else if Path::new(&name).extension().is_some_and(|extension| extension == "json") {
@@ -143,7 +153,7 @@ pub(super) fn suite(folder: &Path) -> anyhow::Result<Suite> {
     }
     let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let suite = Suite::of(files, base.as_deref().map(|text| (BASE, text)));
-    suite.with_context(|| format!("the cases of {}", folder.display()))
+    suite.with_context(|| format!("the cases of {}", at.display()))
 }
 
 /// What is in a folder, in the order of the names.

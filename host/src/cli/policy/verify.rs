@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trust = match &args.config {
-        Some(path) => standin::policy_trust(&Config::read(path).map_err(BadConfig::from)?.policy)?,
+        Some(path) => standin::policy_trust(&Config::read(path).map_err(BadConfig::from)?.policy.platform)?,
         None => Trust { keys: keys(&args.key)?, digest: None },
     };
     let wasm = read(&args.file, MAX_MODULE)?;

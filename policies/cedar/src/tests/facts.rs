@@ -1,9 +1,10 @@
 //! What policies see of a request.
 
 use serde_json::json;
+use standin_policy_engine::{Effect, Input, PolicyEngine as _};
 
 use super::{engine, fact, input, load, with};
-use crate::{BUILT_IN_SCHEMA, Effect, Engine, Input};
+use crate::{BUILT_IN_SCHEMA, Engine};
 
 /// Whether a policy with this condition permits.
 fn holds(condition: &str, input: &Input) -> bool {
@@ -126,7 +127,8 @@ fn a_fact_that_is_not_of_its_type_denies() {
     }
     let asked = with(|input| input.attributes = vec![fact("cross_tenant.from", 1)]);
     assert_eq!(permit.evaluate(&asked).unwrap_err().to_string(), "the fact `cross_tenant.from` is not of type String");
-    let asked = with(|input| input.subject.attributes = vec![crate::Attribute { name: "x".into(), value: "{".into() }]);
+    let asked =
+        with(|input| input.subject.attributes = vec![standin_policy_engine::Attribute { name: "x".into(), value: "{".into() }]);
     assert_eq!(permit.evaluate(&asked).unwrap_err().to_string(), "the fact `x` is not of type String");
     assert!(permit.evaluate(&with(|input| input.now = u64::MAX)).is_err());
 }

@@ -1,9 +1,10 @@
 //! Every fault of a bundle has its place.
 
 use rstest::rstest;
+use standin_policy_engine::{Fault, PolicyEngine as _};
 
 use super::source;
-use crate::{BUILT_IN_SCHEMA, Engine, Fault};
+use crate::{BUILT_IN_SCHEMA, Engine};
 
 fn faults(sources: &[(&str, &str)]) -> Vec<Fault> {
     let sources: Vec<_> = sources.iter().map(|(name, content)| source(name, content)).collect();

@@ -8,10 +8,11 @@ use cedar_policy_core::ast::PolicyID;
 use cedar_policy_core::authorizer::{Authorizer, Decision};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use standin_policy_engine::{Effect, Input, Party, PolicyEngine as _};
 
 use super::{input, load, source, with};
 use crate::request::Question;
-use crate::{BUILT_IN_SCHEMA, Effect, Engine, Input, Party};
+use crate::{BUILT_IN_SCHEMA, Engine};
 
 const CLIENTS: [&str; 3] = ["Client::\"c0\"", "Client::\"c1\"", "Client::\"c2\""];
 const SUBJECTS: [&str; 6] = ["User::\"u0\"", "User::\"u1\"", "Host::\"h0\"", "Envoy::\"u0\"", "Client::\"c0\"", "Client::\"c1\""];

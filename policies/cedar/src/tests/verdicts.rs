@@ -1,7 +1,8 @@
 //! What satisfied, forbidding and failing policies come to.
 
+use standin_policy_engine::{Allowance, Effect, PolicyEngine as _, Reason};
+
 use super::{engine, fact, input, load, rules, with};
-use crate::{Allowance, Effect, Reason};
 
 const PERMIT: &str = "@id(\"all\") @reason(\"everybody may\") permit(principal, action, resource);";
 /// Fails for every request: the product exceeds an integer.

@@ -1,5 +1,5 @@
-//! A component of world `standin` that misbehaves as the request tells it: `step` names the trick, attributes say how. It holds
-//! to no rule of ours; whatever a token needs must be kept by the host alone.
+//! A component of world `standin` that misbehaves as the request tells it: its attribute `trick` names the trick, the others say how.
+//! It holds to no rule of ours; whatever a token needs must be kept by the host alone.
 
 #![cfg(target_family = "wasm")]
 
@@ -13,6 +13,7 @@ mod script;
 
 use bindings::exports::standin::obo::endpoint::{self, HttpRequest, HttpResponse};
 use bindings::exports::standin::obo::obo::{self, Ceiling, Decision, Grant};
+use bindings::standin::obo::keys;
 use bindings::standin::obo::types::{Failure, Minted, Party, Request};
 
 use crate::script::Refused;
@@ -97,6 +98,9 @@ impl obo::GuestPermit for Permit {
 impl endpoint::Guest for Hostile {
     /// The answer that the header `x-answer` orders, otherwise a token response with a made-up token.
     fn handle(request: HttpRequest) -> HttpResponse {
+        if let Some((_, secret)) = request.headers.iter().find(|(name, _)| name == "x-secret") {
+            let _right = keys::check_secret("svc-router", &String::from_utf8_lossy(secret));
+        }
         if let Some((_, order)) = request.headers.iter().find(|(name, _)| name == "x-answer") {
             return ordered(&serde_json::from_slice(order).unwrap_or_default());
         }

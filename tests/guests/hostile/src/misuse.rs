@@ -20,7 +20,7 @@ static KEPT: AtomicU32 = AtomicU32::new(0);
 /// Plays the trick that the request names.
 pub(crate) fn play(request: &Request) -> Result<String, Refused> {
     let orders = &Orders::of(request);
-    match orders.trick() {
+    match orders.trick().as_str() {
         "mint" => script::mint(request, orders),
         "approval-forged" => script::sign(forged(7), orders, "{}"),
         "approval-twice" => twice(request, orders),

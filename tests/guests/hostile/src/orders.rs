@@ -13,8 +13,8 @@ impl<'a> Orders<'a> {
     }
 
     /// The name of the trick.
-    pub(crate) fn trick(&self) -> &str {
-        self.0.step.as_deref().unwrap_or("mint")
+    pub(crate) fn trick(&self) -> String {
+        self.text("trick").unwrap_or_else(|| "mint".into())
     }
 
     /// One order; `null` where there is none.

@@ -38,7 +38,7 @@ pub(crate) fn mint(request: &Request, orders: &Orders<'_>) -> Result<String, Ref
 /// Gathers evidence and asks the policy.
 pub(crate) fn permitted(request: &Request, orders: &Orders<'_>) -> Result<Permitted, Refused> {
     gather(request, orders);
-    let input = question(orders);
+    let input = question(request, orders);
     let judged = decision_point::judge(&input).map_err(|error| Refused::new("hostile.judge", format!("{error:?}")))?;
     let Judged { verdict: _, module_digest, approval } = judged;
     let approval = approval.ok_or_else(|| Refused::new("hostile.unapproved", "no approval"))?;
@@ -101,10 +101,11 @@ fn authenticate(request: &Request) {
 }
 
 /// Whether `svc-router` may act for alice at the API, or what `question` makes of that.
-fn question(orders: &Orders<'_>) -> Input {
+fn question(request: &Request, orders: &Orders<'_>) -> Input {
     let mut asked = match json!({
         "caller": "client:svc-router", "kind": "user", "subject": "user:acme:u-alice", "tenant": "acme",
         "audience": ["https://api.example.com"], "scope": ["expenses:read"], "ttl": 60, "flow": "local", "attributes": [],
+        "step": request.step,
     }) {
         Value::Object(asked) => asked,
         _ => Map::new(),
@@ -125,7 +126,7 @@ fn question(orders: &Orders<'_>) -> Input {
         scope: texts("scope"),
         ttl: asked.get("ttl").and_then(Value::as_u64).and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(u32::MAX),
         flow: text("flow"),
-        step: None,
+        step: asked.get("step").and_then(Value::as_str).map(str::to_owned),
         now: now(),
         attributes: facts.map(|name| Attribute { name, value: "true".into() }).collect(),
     }
@@ -138,10 +139,13 @@ fn claims(input: &Input, module_digest: &str) -> Map<String, Value> {
         "iss": issuer, "sub": input.subject.id, "aud": input.audience, "iat": now(), "exp": now() + u64::from(input.ttl),
         "jti": "AAAAAAAAAAAAAAAAAAAAAA", "client_id": input.caller.id.trim_start_matches("client:"), "scope": input.scope.join(" "),
         "act": { "iss": issuer, "sub": input.caller.id }, "tenant": input.tenant, "account_id": "acme-eu", "obo_type": "user",
-        "policy": module_digest,
+        "policy": module_digest, "step": input.step,
     });
     match claims {
-        Value::Object(claims) => claims,
+        Value::Object(mut claims) => {
+            claims.retain(|_, value| !value.is_null());
+            claims
+        }
         _ => Map::new(),
     }
 }

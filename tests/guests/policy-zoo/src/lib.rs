@@ -6,7 +6,10 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "policy-module" });
 }
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
 use bindings::exports::standin::obo::policy::{Guest, Manifest};
 use bindings::standin::obo::types::{Allowance, Attribute, Effect, Input, Reason, Verdict};
@@ -39,6 +42,7 @@ fn behave(order: &str) -> Result<Verdict, String> {
         "trap" => trap(),
         "loop" => spin(),
         "eat-memory" => Ok(verdict(eat())),
+        "allocate-4-gib" => Ok(grow()),
         "overflow-stack" => Err(format!("{}", dig(0))),
         "long-answer" => Err("x".repeat(100 << 20)),
         "many-reasons" => Ok(Verdict { reasons: vec![reason("again"); 1000], ..permit(allowance(&Value::Null)) }),
@@ -46,6 +50,8 @@ fn behave(order: &str) -> Result<Verdict, String> {
         "bad-audience" => Ok(permit(Allowance { scope: None, audience: Some(vec![String::new()]), ttl: None })),
         "twice-the-same-attribute" => Ok(Verdict { attributes: vec![attribute("1"), attribute("2")], ..verdict(Effect::Deny) }),
         "attribute-that-is-not-json" => Ok(Verdict { attributes: vec![attribute("{")], ..permit(allowance(&Value::Null)) }),
+        "clocks-and-seeds" => Ok(tell()),
+        "change-its-mind" => Ok(change()),
         _ => Ok(permit(allowance(&Value::Null))),
     }
 }
@@ -95,6 +101,29 @@ fn eat() -> Effect {
     }
     black_box(&eaten);
     Effect::Permit(allowance(&Value::Null))
+}
+
+/// Asks for all the memory there can be, at once.
+fn grow() -> Verdict {
+    black_box(std::arch::wasm32::memory_grow::<0>(65_000));
+    permit(allowance(&Value::Null))
+}
+
+/// Says what time it is and what is random.
+#[expect(clippy::disallowed_methods, reason = "what a module learns of time is what is asked for")]
+fn tell() -> Verdict {
+    let now = (SystemTime::now(), Instant::now());
+    let told = reason(&format!("{now:?} {}", RandomState::new().hash_one(0)));
+    Verdict { reasons: vec![told], ..permit(allowance(&Value::Null)) }
+}
+
+/// Permits the first time, and never again.
+fn change() -> Verdict {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    match ASKED.fetch_add(1, Ordering::Relaxed) {
+        0 => permit(allowance(&Value::Null)),
+        _ => verdict(Effect::Deny),
+    }
 }
 
 /// Calls itself until the stack is used up.

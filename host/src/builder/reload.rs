@@ -1,0 +1,278 @@
+//! Makes snapshots: at the start, and again whenever something of them changes while requests are served.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use tokio::sync::Mutex;
+
+use super::policy::Refused;
+use super::{BuildError, Parts, Source, inspect, open_keys, read};
+use crate::audit::{Audit, AuditError};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::decision_point::Judge;
+use crate::engine::Runtime;
+use crate::hex;
+use crate::image::{self, ImageCache};
+use crate::keys::Keys;
+use crate::keys::files::FileKeys;
+use crate::policy::rollout::{self, Rollout};
+use crate::policy::{PolicySlots, ShadowLane};
+use crate::record::{self, SlotChange};
+use crate::registry::{JwksSource, Registrations, Registry};
+use crate::shared::Snapshot;
+use crate::sqlite::{Database, SqliteError};
+use crate::standin::{Inner, Standin};
+
+/// Makes snapshots.
+pub(crate) struct Loader {
+    pub(super) runtime: Runtime,
+    pub(super) images: Option<Arc<ImageCache>>,
+    pub(super) parts: Parts,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The configuration of the start, without its registrations.
+    pub(super) begun_with: Option<Config>,
+    pub(super) rollout: Rollout,
+    /// Where candidates' differences and changes of policy are recorded, and how long that may take.
+    pub(super) audit: Option<(Arc<dyn Audit>, Duration)>,
+    /// Started for the first candidate.
+    pub(super) lane: OnceLock<ShadowLane>,
+    /// The database of the store, where a configuration names one.
+    pub(super) store: Option<PathBuf>,
+    /// Changes take turns.
+    pub(super) turn: Mutex<()>,
+}
+
+/// A snapshot, and its policies where they are modules.
+pub(super) struct Loaded {
+    pub(super) snapshot: Snapshot,
+    pub(super) slots: Option<Arc<PolicySlots>>,
+    /// What was not taken up, and why.
+    pub(super) refused: Vec<Refused>,
+}
+
+impl Loader {
+    /// The engine.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The component, and the SHA-256 of its bytes in lowercase hex.
+    pub(super) fn component(&self, source: &Source) -> Result<(wasmtime::component::Component, String), BuildError> {
+        let wasm = match source {
+            Source::Embedded => Cow::Borrowed(super::COMPONENT),
+            Source::Bytes(wasm) => Cow::Borrowed(wasm.as_slice()),
+            Source::File(path) => Cow::Owned(read(path)?),
+        };
+        let component = image::load(self.runtime.engine(), self.images.as_deref(), &wasm)?;
+        Ok((component, hex::encode(digest::digest(&digest::SHA256, &wasm).as_ref())))
+    }
+
+    pub(super) fn keys(&self, file_keys: Option<Arc<FileKeys>>) -> Result<Arc<dyn Keys>, BuildError> {
+        match (&self.parts.keys, file_keys) {
+            (Some(keys), _) => Ok(Arc::clone(keys)),
+            (None, Some(keys)) => Ok(keys),
+            (None, None) => Err(BuildError::Missing("keys")),
+        }
+    }
+
+    pub(super) fn load(&self, config: Option<&Config>, keys: Arc<dyn Keys>) -> Result<Loaded, BuildError> {
+        let registry: Arc<dyn Registry> = match (&self.parts.registry, config) {
+            (Some(registry), _) => Arc::clone(registry),
+            (None, Some(config)) => {
+                config.issuers.iter().try_for_each(inspect::issuer_keys)?;
+                Arc::new(Registrations::from_config(config))
+            }
+            (None, None) => return Err(BuildError::Missing("registry")),
+        };
+        let (judge, slots, refused) = match &self.parts.judge {
+            Some(judge) => (Arc::clone(judge), None, Vec::new()),
+            None => {
+                let (slots, refused) = self.policies(config.map(|config| &config.policy))?;
+                (Arc::clone(&slots) as Arc<dyn Judge>, Some(slots), refused)
+            }
+        };
+        Ok(Loaded { snapshot: Snapshot { registry, keys, judge }, slots, refused })
+    }
+
+    pub(super) fn store_database(&self) -> Result<Database, SqliteError> {
+        Database::create(self.store.as_deref().ok_or(SqliteError::Missing)?)
+    }
+
+    /// The lane of the candidates; runs within a tokio runtime.
+    pub(super) fn lane(&self) -> Option<ShadowLane> {
+        let (audit, patience) = self.audit.as_ref()?;
+        Some(self.lane.get_or_init(|| ShadowLane::start(Arc::clone(audit), *patience)).clone())
+    }
+}
+
+impl Standin {
+    /// Takes registrations, keys, policy and the limits of tokens from another configuration, as one snapshot. Requests in flight
+    /// end on the old one; on an error the old one serves on.
+    ///
+    /// # Errors
+    /// The first part that cannot be used; [`BuildError::NeedsRestart`] where it differs from the configuration of the start in
+    /// anything else.
+    pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
+        let fixed = self.inner.loader.begun_with.as_ref().map(|old| old.needing_restart(&config)).unwrap_or_default();
+        if !fixed.is_empty() {
+            return Err(BuildError::NeedsRestart(fixed));
+        }
+        self.change("reload", move |inner| {
+            let file_keys = match &inner.loader.parts.keys {
+                Some(_) => None,
+                None => Some(open_keys(&config, &inner.loader.clock)?),
+            };
+            let loaded = inner.loader.load(Some(&config), inner.loader.keys(file_keys)?)?;
+            let issuers = config.issuers.iter().map(|issuer| issuer.keys.source.clone()).collect();
+            Ok(Planned { issuers: Some(issuers), configured: Some(config.policy), ..Planned::of(loaded) })
+        })
+        .await
+    }
+
+    /// Reads the files of the policy modules again, and takes up what they have become.
+    ///
+    /// # Errors
+    /// The first that may not become live; the old ones serve on.
+    pub async fn reload_policy(&self) -> Result<(), BuildError> {
+        self.change("file", |inner| {
+            let configured = inner.loader.rollout.configured();
+            let (slots, refused) = inner.loader.policies(configured.as_ref())?;
+            Ok(Planned { configured, ..Planned::of(with_slots(inner, slots, refused)) })
+        })
+        .await
+    }
+
+    /// Puts the module back that was live in this slot before the last change, and lets its version be live again. The file that
+    /// was rolled back from is not taken up again before it is another one.
+    ///
+    /// # Errors
+    /// Where nothing was live there before, it is not trusted any more, or the change could not be recorded.
+    pub async fn roll_back_policy(&self, slot: &str) -> Result<(), BuildError> {
+        let slot = slot.to_owned();
+        self.change("rollback", move |inner| {
+            let slots = inner.loader.rolled_back(&slot)?;
+            Ok(Planned { rolled_back: Some(slot), ..Planned::of(with_slots(inner, slots, Vec::new())) })
+        })
+        .await
+    }
+
+    /// Which policy modules are live, and what became of the last attempt to change them.
+    pub fn policy_status(&self) -> rollout::Status {
+        self.inner.loader.rollout.status()
+    }
+
+    /// Plans a change, records it, and only then puts it in place: one change after the other, and each to its end, whoever asked
+    /// for it and has gone.
+    async fn change(
+        &self,
+        because: &'static str,
+        plan: impl FnOnce(&Inner) -> Result<Planned, BuildError> + Send + 'static,
+    ) -> Result<(), BuildError> {
+        let this = self.clone();
+        let changing = tokio::spawn(async move {
+            let _turn = this.inner.loader.turn.lock().await;
+            let inner = Arc::clone(&this.inner);
+            // Compiling a policy takes seconds: not on a thread that answers requests.
+            let planned = tokio::task::spawn_blocking(move || plan(&inner)).await.map_err(|_| BuildError::Interrupted);
+            let done = match planned.flatten() {
+                Ok(planned) => this.take(planned, because).await,
+                Err(error) => Err(error),
+            };
+            done.inspect_err(|error| refused(&this.inner.loader.rollout, error))
+        });
+        changing.await.map_err(|_| BuildError::Interrupted)?
+    }
+
+    async fn take(&self, planned: Planned, because: &'static str) -> Result<(), BuildError> {
+        let Planned { loaded: Loaded { snapshot, slots, refused: kept }, issuers, configured, rolled_back } = planned;
+        if let Some(slots) = &slots {
+            self.record(slots, because).await?;
+        }
+        if let Some(log) = &self.inner.log {
+            log.replace_keys(Arc::clone(&snapshot.keys));
+        }
+        if let Some(issuers) = issuers {
+            self.inner.shared.verifier.issuers().retain(issuers.iter());
+        }
+        self.inner.shared.snapshot.store(Arc::new(snapshot));
+        let rollout = &self.inner.loader.rollout;
+        match (slots, rolled_back) {
+            (Some(slots), Some(slot)) => {
+                rollout.rolled_back(Arc::clone(&slots), &slot);
+                self.lower_floor(slots, slot).await?;
+            }
+            (Some(slots), None) => rollout.took(slots, configured),
+            (None, _) => {}
+        }
+        for Refused { slot, source } in kept {
+            tracing::error!(slot, error = %source, "what is live in this slot stays");
+            refused(rollout, &BuildError::Policy { slot, source });
+        }
+        metrics::gauge!("standin_policy_refused").set(if rollout.status().refused.is_empty() { 0.0 } else { 1.0 });
+        Ok(())
+    }
+
+    /// Only after the swap: a version that is not live again must not be let in.
+    async fn lower_floor(&self, slots: Arc<PolicySlots>, slot: String) -> Result<(), BuildError> {
+        let inner = Arc::clone(&self.inner);
+        let lowering = tokio::task::spawn_blocking(move || match slots.find(&slot) {
+            Some(live) => inner.loader.lower_floor(live).map_err(|source| BuildError::Policy { slot, source }),
+            None => Ok(()),
+        });
+        lowering.await.map_err(|_| BuildError::Interrupted)?
+    }
+
+    /// One event for all of it: what is written is what becomes live.
+    async fn record(&self, slots: &PolicySlots, because: &str) -> Result<(), BuildError> {
+        let Some((audit, patience)) = &self.inner.loader.audit else { return Ok(()) };
+        let live = self.inner.loader.rollout.live();
+        let changes = rollout::changes(live.as_deref(), slots);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let event = record::policy_change(because, &changes).map_err(|_| BuildError::Unrecorded(AuditError::Malformed))?;
+        let written = tokio::time::timeout(*patience, audit.append(event)).await;
+        written.unwrap_or(Err(AuditError::TimedOut)).map_err(BuildError::Unrecorded)?;
+        for change in &changes {
+            let SlotChange { slot, from, to, name, version } = change;
+            tracing::info!(slot, name, version, to, from, because, "policy changes");
+            metrics::counter!("standin_policy_swaps_total", "outcome" => "done").increment(1);
+        }
+        Ok(())
+    }
+}
+
+/// A change that was looked at and found good.
+struct Planned {
+    loaded: Loaded,
+    /// Where the keys of the issuers that stay come from, where these change.
+    issuers: Option<Vec<JwksSource>>,
+    /// What the policies are configured by afterwards.
+    configured: Option<config::Policy>,
+    rolled_back: Option<String>,
+}
+
+impl Planned {
+    fn of(loaded: Loaded) -> Self {
+        Self { loaded, issuers: None, configured: None, rolled_back: None }
+    }
+}
+
+/// What is live now, with other policies.
+fn with_slots(inner: &Inner, slots: Arc<PolicySlots>, refused: Vec<Refused>) -> Loaded {
+    let live = inner.shared.snapshot.load_full();
+    let judge = Arc::clone(&slots) as Arc<dyn Judge>;
+    Loaded { snapshot: Snapshot { judge, ..Snapshot::clone(&live) }, slots: Some(slots), refused }
+}
+
+/// Keeps why the policies did not change, for whoever asks.
+fn refused(rollout: &Rollout, error: &BuildError) {
+    let Some((slot, code)) = error.policy() else { return };
+    rollout.refused(slot.to_owned(), code, error.to_string());
+    metrics::counter!("standin_policy_swaps_total", "outcome" => "refused").increment(1);
+    metrics::gauge!("standin_policy_refused").set(1.0);
+}

@@ -1,0 +1,37 @@
+//! The Rego engine for policies.
+//!
+//! [`Engine`] reads and checks a bundle once, when a module is packed, and answers each request from what was loaded and
+//! from nothing else: no clock, no randomness, no network.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `bundle` | which source is what, and the data document |
+//! | `fault` | where regorus's errors stand in a source |
+//! | `check` | what is wrong with a policy that compiles |
+//! | `packages` | packages that decide nothing |
+//! | `program` | policies as a program |
+//! | `document` | a question as the input document |
+//! | `answer` | what the rules say as a verdict |
+//! | `engine` | all of it together |
+//! | `component` | the exports of the component, no logic |
+//!
+//! Natively it is there with the feature `native` only, for its unit tests: see `Cargo.toml`.
+
+#![cfg(any(target_family = "wasm", feature = "native"))]
+
+mod answer;
+mod bundle;
+mod check;
+mod document;
+mod engine;
+mod fault;
+mod packages;
+mod program;
+
+#[cfg(target_family = "wasm")]
+mod component;
+
+#[cfg(test)]
+mod tests;
+
+pub use engine::Engine;

@@ -1,0 +1,7 @@
+//! The engine as a whole.
+
+mod facts;
+mod loading;
+mod peer;
+mod suite;
+mod verdicts;

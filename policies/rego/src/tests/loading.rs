@@ -1,0 +1,148 @@
+//! Every fault of a bundle has its place.
+
+use rstest::rstest;
+use standin_policy_engine::{Fault, PolicyEngine as _, Source};
+
+use crate::Engine;
+
+fn load(sources: &[(&str, &str)]) -> Result<Engine, Vec<Fault>> {
+    let sources = sources.iter().map(|(name, content)| Source { name: (*name).into(), content: (*content).into() });
+    Engine::load(&sources.collect::<Vec<_>>())
+}
+
+fn faults(sources: &[(&str, &str)]) -> Vec<Fault> {
+    load(sources).err().unwrap_or_default()
+}
+
+const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
+
+#[rstest]
+#[case::no_package("allow := true", 1, 1, "package")]
+#[case::syntax("package standin\nallow if {\n", 3, 1, "expecting expression")]
+#[case::syntax_behind_other_characters("package standin\nx := \"ä\" !", 2, 11, "invalid character")]
+#[case::version_0("package standin\ndeny[msg] { msg := \"no\" }", 2, 11, "`if` keyword is required")]
+#[case::undefined_variable("package standin\nallow if tenant == \"acme\"", 2, 10, "unsafe")]
+#[case::unknown_function("package standin\nx if startwith(input.tenant, \"a\")", 2, 6, "there is no function `startwith`")]
+#[case::arguments("package standin\nx if startswith(input.tenant)", 2, 6, "takes 2 arguments, not 1")]
+#[case::unknown_function_of_a_package("package standin\nimport data.lib\nx if lib.f(1)", 3, 6, "there is no function `lib.f`")]
+#[case::unknown_input("package standin\nx if input.tenat == \"acme\"", 2, 12, "`input` has no member `tenat`")]
+#[case::unknown_member("package standin\nx if input[\"subject\"].name == 1", 2, 23, "`input.subject` has no member `name`")]
+#[case::member_of_a_list("package standin\nx if input.caller.tenants.acme", 2, 27, "`input.caller.tenants` is a list")]
+#[case::member_of_a_value("package standin\nx if input.tenant.id", 2, 19, "`input.tenant` is a single value")]
+#[case::clock("package standin\nx if time.now_ns() > 1", 2, 6, "`input.now` is the time")]
+#[case::randomness("package standin\nx if rand.intn(\"a\", 2) > 1", 2, 6, "no randomness")]
+#[case::network("package standin\nx if http.send({}).body", 2, 6, "no network")]
+#[case::with("package standin\nx if allow with input.tenant as \"acme\"", 2, 12, "belongs into tests")]
+#[case::misspelt("package standin\nmax_tll := 60", 2, 1, "nothing uses the rule `max_tll`")]
+#[case::limit_with_arguments("package standin\nmax_ttl(x) := 60", 2, 1, "has to be a rule with one value")]
+#[case::set_for_one_value("package standin\nstep_up contains \"mfa\"", 2, 1, "has to be a rule with one value")]
+#[case::object_for_a_set("package standin\ndeny.x := 1", 2, 1, "a set or a list as its value")]
+fn a_faulty_policy_is_located(#[case] policy: &str, #[case] line: u32, #[case] column: u32, #[case] says: &str) {
+    let found = faults(&[("good.rego", ALLOW), ("dir/bad.rego", policy)]);
+    let fault = found.iter().find(|fault| fault.message.contains(says)).unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!((fault.file.as_str(), fault.line, fault.column), ("dir/bad.rego", line, column), "{fault}");
+    assert_eq!(fault.source_line, policy.lines().nth(line as usize - 1).unwrap_or_default());
+}
+
+#[test]
+fn input_is_looked_at_wherever_it_is_named() {
+    let policy = "package standin\nimport input.calller\nallow if {\n\tsome x in input.a\n\tevery y in input.b { y == input.c }\n\
+                  \tnot input.d\n\tz := [{input.e: {input.f | input.g}}, -input.h, input.now + input.i, input.attributes[input.j]]\n\
+                  \tf(input.k) in {input.l}\n\tu := {k: input.m | some k in input.chain}\n\tv := [1 | input.n]\n}\n\
+                  f(x) := input.o if x == input.p else := input.q\ndefault allow := false\ndeny contains input.r\n";
+    let found = faults(&[("a.rego", policy)]);
+    let names: Vec<_> = found.iter().map(|fault| fault.message.split('`').nth(3).unwrap()).collect();
+    let all = ["calller", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r"];
+    assert_eq!(names, all, "{found:#?}");
+}
+
+#[test]
+fn every_fault_is_reported_at_once_and_in_order() {
+    let found = faults(&[("z.rego", "nonsense"), ("a.rego", "package a\nx :="), ("b.rego", ALLOW)]);
+    assert_eq!(found.iter().map(|fault| fault.file.as_str()).collect::<Vec<_>>(), ["a.rego", "z.rego"]);
+    let unknown = "package standin\nallow if input.x\ndeny contains \"y\" if input.y\n";
+    assert_eq!(faults(&[("a.rego", unknown)]).iter().map(|fault| fault.line).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn without_a_rule_allow_there_is_no_bundle() {
+    for sources in [&[][..], &[("a.rego", "package other\nallow := true")], &[("a.rego", "package standin\ndeny contains \"x\"")]]
+    {
+        let found = faults(sources);
+        assert!(found[0].message.contains("no rule `allow`"), "{found:?}");
+    }
+}
+
+#[test]
+fn data_and_rules_do_not_share_a_place() {
+    let allow = "package standin\nallow if data.lib.x == 1\n";
+    let found = faults(&[("a.rego", allow), ("lib.rego", "package lib\nx := 1"), ("lib/data.json", "{\"x\": 2}")]);
+    assert_eq!((found[0].file.as_str(), found[0].line), ("lib.rego", 2), "{found:?}");
+    let found = faults(&[("a.rego", allow), ("lib.rego", "package lib\nx := 1"), ("data.json", "{\"lib\": 2}")]);
+    assert!(found[0].message.contains("in the place of the rule `x`"), "{found:?}");
+}
+
+#[rstest]
+#[case::below("package standin.deny\nx contains \"always\"", "nothing asks the package `standin.deny`")]
+#[case::below_and_used("package standin.lib\nx := 1", "nothing asks the package `standin.lib`")]
+#[case::misspelt("package standn\ndeny contains \"always\"", "refers to the package `standn`")]
+#[case::quoted("package limits[\"a.b\"]\ndeny contains \"always\"", "refers to the package `limits.a.b`")]
+#[case::refers_to_us("package other\ndeny contains \"always\" if data.standin.allow", "refers to the package `other`")]
+#[case::of_its_own_kind("package one\ndeny contains data.one.x\nx := 1", "refers to the package `one`")]
+#[case::answer("package __standin_answer\nrules contains [\"allow\", true]", "refers to the package `__standin_answer`")]
+fn a_package_that_decides_nothing_is_a_fault(#[case] policy: &str, #[case] says: &str) {
+    let allow = "package standin\nallow if data.standin.lib.x == data.limits.a.c\n";
+    let found = faults(&[("a.rego", allow), ("dir/other.rego", policy)]);
+    assert!(found.len() == 1 && found[0].message.contains(says), "{found:#?}");
+    assert_eq!((found[0].file.as_str(), found[0].line), ("dir/other.rego", 1));
+}
+
+#[test]
+fn a_package_is_used_through_whatever_refers_to_it() {
+    let lib = ("lib.rego", "package lib.names\nx := data.far.y");
+    let far = ("far.rego", "package far\ny := 1");
+    for used in
+        ["import data.lib.names", "import data.lib as l", "x := data.lib.names.x", "x := data.lib[input.tenant]", "x := data"]
+    {
+        let policy = format!("package standin\n{used}\nallow if input.ttl > 1\ndeny contains \"x\" if x == 2\nx := 1\n");
+        let found = faults(&[("a.rego", &policy), lib, far]);
+        assert!(found.iter().all(|fault| !fault.message.contains("refers to")), "{used}: {found:#?}");
+    }
+    // Those that only refer to each other are used by nobody.
+    let back = ("far.rego", "package far\ny := data.lib.names.x");
+    let found = faults(&[("a.rego", ALLOW), lib, back]);
+    assert_eq!(found.iter().map(|fault| fault.file.as_str()).collect::<Vec<_>>(), ["far.rego", "lib.rego"], "{found:#?}");
+}
+
+#[test]
+fn rules_are_named_where_names_are_written_down() {
+    let rules = |policies: &str| load(&[("a.rego", &format!("{ALLOW}{policies}"))]).unwrap().rule_names();
+    assert_eq!(rules(""), ["allow"]);
+    assert_eq!(rules("step_up := \"mfa\"\ndeny contains \"no\" if input.ttl > 9"), ["no", "allow", "step_up"]);
+    let objects =
+        "reasons contains r if some r in rs\nrs contains {\"rule\": \"b\", \"text\": \"x\"}\nrs contains {\"rule\": \"a\"}\n";
+    assert_eq!(rules(objects), ["b", "a"]);
+    assert_eq!(rules("deny := {\"x\", `y`} if input.ttl > 9\nreasons := [\"z\"]\n"), ["x", "y", "z"]);
+    assert_eq!(rules("deny contains sprintf(\"%d\", [input.ttl]) if input.ttl > 9\nreasons contains \"x\"\n"), ["x"]);
+}
+
+#[test]
+fn tests_take_no_part() {
+    let tests = "package standin_test\ntest_allow if data.standin.allow with input as {\"tenant\": \"acme\"}";
+    assert!(faults(&[("a.rego", ALLOW), ("a_test.rego", tests)]).is_empty());
+}
+
+#[test]
+fn the_library_is_the_one_that_is_built_in() {
+    let lock = include_str!("../../../../Cargo.lock");
+    let version = lock.split("name = \"regorus\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert_eq!(Engine::library(), format!("regorus {version}"));
+}
+
+#[test]
+fn the_policy_of_the_page_is_a_bundle() {
+    let page = include_str!("../../../../docs/rego.md");
+    let policy = page.split("```rego\n").nth(1).unwrap().split("```").next().unwrap();
+    let engine = load(&[("page.rego", policy)]).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(engine.rule_names(), ["people", "protected"]);
+}
