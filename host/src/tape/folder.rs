@@ -123,8 +123,8 @@ impl Folder {
             Of::Known => &mut self.known,
             Of::Stranger => &mut self.strangers,
         };
-        // The newest, but for the clock having gone back.
-        let at = shelf.tapes.partition_point(|known| *known < name);
+        // The newest, but for the clock having gone back. Of one millisecond the last that was written, whatever its name.
+        let at = shelf.tapes.partition_point(|known| time_of(known) <= Some(time));
         shelf.tapes.insert(at, name);
         Ok(())
     }
@@ -295,6 +295,18 @@ mod tests {
             assert_eq!(left(&mut folder), (most, strangers));
             assert_eq!(left(&mut Folder::open(&path, most, HOUR).unwrap()), (most, strangers));
         }
+    }
+
+    #[test]
+    fn of_one_millisecond_the_last_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("tapes");
+        let mut folder = Folder::open(&path, 1, HOUR).unwrap();
+        for id in ["c-9", "c-10", "c-11"] {
+            folder.write(Of::Known, 1, id, "00", b"tape").unwrap();
+            folder.prune(Duration::from_secs(6));
+        }
+        assert_eq!(names(&path), ["0000000000001-c-11-00.tape"]);
     }
 
     #[test]
