@@ -15,9 +15,6 @@ const MAX_ACR: usize = 256;
 /// Why what the rules say is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AnswerError {
-    /// Not one list for each rule.
-    #[error("the policies did not answer for every rule")]
-    Incomplete,
     /// Not true or false.
     #[error("`allow` is neither true nor false")]
     Allow,
@@ -42,15 +39,10 @@ pub(crate) enum AnswerError {
 pub(crate) struct Answer<'a>(BTreeMap<&'a str, &'a Value>);
 
 impl<'a> Answer<'a> {
-    /// From what the program yields: for each of the rules that were asked a list of its value, empty where it is not defined.
-    pub(crate) fn of(asked: &[&'a str], values: &'a Value) -> Result<Self, AnswerError> {
-        let values = values.as_array().ok().filter(|values| values.len() == asked.len()).ok_or(AnswerError::Incomplete)?;
-        let mut defined = BTreeMap::new();
-        for (rule, value) in asked.iter().zip(values.iter()) {
-            let value = value.as_array().ok().filter(|value| value.len() <= 1).ok_or(AnswerError::Incomplete)?;
-            defined.extend(value.first().map(|value| (*rule, value)));
-        }
-        Ok(Self(defined))
+    /// From the values of the rules that were asked.
+    pub(crate) fn of(asked: &[&'a str], values: &'a [Option<Value>]) -> Self {
+        let defined = |(rule, value): (&&'a str, &'a Option<Value>)| value.as_ref().map(|value| (*rule, value));
+        Self(asked.iter().zip(values).filter_map(defined).collect())
     }
 
     fn get(&self, rule: &str) -> Option<&'a Value> {
@@ -141,25 +133,4 @@ fn lifetime(value: &Value) -> Option<u32> {
 
 fn level(value: &Value) -> Option<&str> {
     value.as_string().ok().map(AsRef::as_ref).filter(|acr: &&str| acr.len() <= MAX_ACR && is_visible(acr))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_rule_has_its_value_or_none() {
-        let values = Value::from_json_str("[[true], []]").unwrap();
-        let answer = Answer::of(&["allow", "deny"], &values).unwrap();
-        assert_eq!((answer.get("allow"), answer.get("deny")), (Some(&Value::from(true)), None));
-    }
-
-    #[test]
-    fn an_answer_that_is_not_one_list_for_each_rule_is_none() {
-        for values in ["[]", "[[true]]", "[[true], [], []]", "[[true], [1, 2]]", "[[true], 1]", "{}", "null"] {
-            let values = Value::from_json_str(values).unwrap();
-            assert_eq!(Answer::of(&["allow", "deny"], &values).err(), Some(AnswerError::Incomplete), "{values:?}");
-        }
-        assert_eq!(Answer::of(&["allow"], &Value::Undefined).err(), Some(AnswerError::Incomplete));
-    }
 }

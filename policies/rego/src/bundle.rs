@@ -64,7 +64,7 @@ impl<'a> Bundle<'a> {
 }
 
 /// Packages that no data may stand in for.
-const RESERVED: [&str; 2] = ["standin", crate::program::ANSWER];
+const RESERVED: [&str; 2] = ["standin", crate::interpreter::ANSWER];
 
 /// Deep, refusing what is there already.
 fn merge(target: &mut Value, other: Value) -> Result<(), String> {

@@ -1,14 +1,11 @@
 //! A loaded bundle, and its answer to one request.
 
-use std::sync::{Mutex, PoisonError};
-
-use regorus::Value;
 use standin_policy_engine::{Failure, Fault, Input, PolicyEngine, Source, Verdict, digest};
 
 use crate::answer::{Answer, AnswerError};
 use crate::bundle::Bundle;
 use crate::document::{self, DocumentError};
-use crate::program::{self, ENTRY, Parsed};
+use crate::program::{self, Parsed, Program};
 use crate::{check, fault};
 
 impl From<DocumentError> for Failure {
@@ -26,9 +23,7 @@ impl From<AnswerError> for Failure {
 /// A bundle, read, checked and ready.
 #[derive(Debug)]
 pub struct Engine {
-    /// Before any question.
-    ready: regorus::Engine,
-    live: Mutex<regorus::Engine>,
+    program: Program,
     /// The rules that are asked, in the order of their answers.
     asked: Vec<&'static str>,
     rules: Vec<String>,
@@ -46,12 +41,11 @@ impl PolicyEngine for Engine {
     fn load(sources: &[Source]) -> Result<Self, Vec<Fault>> {
         let bundle = Bundle::of(sources)?;
         let policies = &bundle.policies;
-        let Parsed { mut engine, modules } = program::parse(policies)?;
+        let Parsed { engine, modules } = program::parse(policies)?;
         let one = |why: &dyn std::fmt::Display| vec![fault::of(policies, why)];
         let checked = check::check(&modules, policies, &bundle.data)?;
-        program::compile(&mut engine, &checked.declared, bundle.data).map_err(|why| one(&why))?;
-        let (ready, live) = (engine.clone(), Mutex::new(engine));
-        let engine = Self { ready, live, asked: checked.declared, rules: checked.rules, digest: digest(sources) };
+        let program = Program::of(engine, &checked.declared, bundle.data).map_err(|why| one(&why))?;
+        let engine = Self { program, asked: checked.declared, rules: checked.rules, digest: digest(sources) };
         // Whatever is built lazily is built now, and is in the snapshot.
         let _verdict = engine.evaluate(&Input::rehearsal());
         Ok(engine)
@@ -67,22 +61,10 @@ impl PolicyEngine for Engine {
 
     /// It fails where the question is none, a fact is not of its type, any rule fails or says what is not of its type.
     fn evaluate(&self, input: &Input) -> Result<Verdict, Failure> {
-        let said = self.run(document::of(input)?)?;
-        Ok(Answer::of(&self.asked, &said)?.verdict(input)?)
+        let values = self.program.run(document::of(input)?, self.asked.len())?;
+        Ok(Answer::of(&self.asked, &values).verdict(input)?)
     }
 }
 
 /// The version of regorus that is built in; a test holds it against the lock file.
 const REGORUS: &str = "0.14.1";
-
-impl Engine {
-    fn run(&self, document: Value) -> Result<Value, Failure> {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.set_input(document);
-        live.eval_rule(ENTRY.to_owned()).map_err(|why| {
-            // What was interrupted may have left something behind.
-            *live = self.ready.clone();
-            Failure::new(fault::brief(&why))
-        })
-    }
-}

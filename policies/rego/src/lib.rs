@@ -9,7 +9,9 @@
 //! | `fault` | where regorus's errors stand in a source |
 //! | `check` | what is wrong with a policy that compiles |
 //! | `packages` | packages that decide nothing |
-//! | `program` | policies as a program |
+//! | `program` | policies as a program, and what runs it |
+//! | `machine` | regorus's virtual machine, for what cannot fail |
+//! | `interpreter` | regorus's interpreter, for everything else |
 //! | `document` | a question as the input document |
 //! | `answer` | what the rules say as a verdict |
 //! | `engine` | all of it together |
@@ -25,6 +27,8 @@ mod check;
 mod document;
 mod engine;
 mod fault;
+mod interpreter;
+mod machine;
 mod packages;
 mod program;
 

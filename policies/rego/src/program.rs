@@ -1,20 +1,17 @@
-//! Policies as a program: what regorus interprets.
-//!
-//! Its virtual machine would be faster, but takes a rule that fails, or has two values at once, for one without a value: a denial that
-//! fails would deny nothing.
+//! Policies as a program, and what runs it.
+
+use std::sync::{Mutex, PoisonError};
 
 use regorus::unstable::{Module, Parser};
 use regorus::{Engine, Value};
-use standin_policy_engine::{Fault, Source};
+use standin_policy_engine::{Failure, Fault, Source};
 
 use crate::fault;
+use crate::interpreter::Interpreter;
+use crate::machine::Machine;
 
-/// The package that asks the rules.
-pub(crate) const ANSWER: &str = "__standin_answer";
 /// The rules that are asked, all of package `standin`.
 pub(crate) const RULES: [&str; 7] = ["allow", "audience", "deny", "max_ttl", "reasons", "scope", "step_up"];
-/// Where it begins.
-pub(crate) const ENTRY: &str = "data.__standin_answer.rules";
 
 /// Policies that were read, and their syntax.
 pub(crate) struct Parsed {
@@ -42,13 +39,35 @@ impl Parsed {
     }
 }
 
-/// Makes them ready, with a rule that asks those of [`RULES`] that are declared: one run for all of them, so that what several of
-/// them use is evaluated once and what contradicts is seen. One rule with a comprehension for each: a rule for each costs as much as
-/// one of the policy's own.
-pub(crate) fn compile(engine: &mut Engine, declared: &[&str], data: Value) -> anyhow::Result<()> {
-    let values: Vec<_> = declared.iter().map(|rule| format!("[data.standin.{rule} | true]")).collect();
-    engine.add_policy(format!("{ANSWER}.rego"), format!("package {ANSWER}\nrules := [{}]\n", values.join(", ")))?;
-    engine.add_data(data)?;
-    engine.compile_with_entrypoint(&ENTRY.into())?;
-    Ok(())
+/// Policies that can be asked.
+#[derive(Debug)]
+pub(crate) enum Program {
+    /// Nothing in them can fail.
+    Machine(Mutex<Machine>),
+    /// Something can.
+    Interpreted(Interpreter),
+}
+
+impl Program {
+    /// Of policies of which these rules of package `standin` are asked.
+    pub(crate) fn of(mut engine: Engine, rules: &[&str], data: Value) -> anyhow::Result<Self> {
+        let rules: Vec<_> = rules.iter().map(|rule| format!("data.standin.{rule}")).collect();
+        engine.add_data(data.clone())?;
+        let first = rules.first().map_or_else(String::new, Clone::clone);
+        match Machine::of(&engine.compile_with_entrypoint(&first.into())?, &rules, data) {
+            Some(machine) => Ok(Self::Machine(Mutex::new(machine))),
+            None => Ok(Self::Interpreted(Interpreter::of(engine, &rules)?)),
+        }
+    }
+
+    /// The value of each of so many rules, in their order; of one that is not defined there is none.
+    pub(crate) fn run(&self, input: Value, rules: usize) -> Result<Vec<Option<Value>>, Failure> {
+        let failed = |why: &dyn std::fmt::Display| Failure::new(fault::brief(why));
+        match self {
+            Self::Machine(machine) => {
+                machine.lock().unwrap_or_else(PoisonError::into_inner).run(input, rules).map_err(|why| failed(&why))
+            }
+            Self::Interpreted(interpreter) => interpreter.run(input, rules).map_err(|why| failed(&why)),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod facts;
 mod loading;
+mod machine;
 mod peer;
 mod suite;
 mod verdicts;

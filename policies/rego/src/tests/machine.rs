@@ -1,0 +1,190 @@
+//! The machine runs only what cannot fail, and says what the interpreter says.
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use regorus::Value;
+use rstest::rstest;
+use standin_policy_engine::Source;
+
+use crate::interpreter::Interpreter;
+use crate::machine::Machine;
+use crate::program::{Parsed, parse};
+
+const RULES: [&str; 5] =
+    ["data.standin.allow", "data.standin.deny", "data.standin.max_ttl", "data.standin.scope", "data.standin.step_up"];
+/// What stands in conditions, values and reasons.
+const OPERANDS: [&str; 34] = [
+    "input.tenant",
+    "input.caller.id",
+    "input.caller.tenants",
+    "input.caller",
+    "input.subject.provisional",
+    "input.subject.attributes.protected",
+    "input.subject.attributes.acr",
+    "input.subject.attributes[\"two words\"]",
+    "input.subject.attributes[input.tenant]",
+    "input.edge.device",
+    "input.edge.device.managed",
+    "input.edge.device[input.edge.member].deeper",
+    "input.edge.nothing.there",
+    "input.scope",
+    "input.scope[0]",
+    "input.scope[7]",
+    "input.ttl",
+    "input.step",
+    "input.tenant[0]",
+    "data.teams",
+    "data.teams.red",
+    "data.teams[input.tenant]",
+    "data.absent.entirely",
+    "known",
+    "names",
+    "perhaps",
+    "chosen",
+    "true",
+    "false",
+    "null",
+    "\"acme\"",
+    "5",
+    "[\"acme\", input.step]",
+    "{\"acme\", \"globex\", input.tenant}",
+];
+
+fn operand() -> impl Strategy<Value = &'static str> {
+    select(&OPERANDS[..])
+}
+
+fn condition() -> impl Strategy<Value = String> {
+    let two = || (operand(), operand());
+    prop_oneof![
+        operand().prop_map(str::to_owned),
+        operand().prop_map(|one| format!("not {one}")),
+        two().prop_map(|(one, other)| format!("{one} == {other}")),
+        two().prop_map(|(one, other)| format!("{one} != {other}")),
+        two().prop_map(|(one, other)| format!("{one} in {other}")),
+        two().prop_map(|(one, other)| format!("not {one} == {other}")),
+        two().prop_map(|(one, other)| format!("not {one} in {other}")),
+        two().prop_map(|(one, other)| format!("local := {one}\n\tlocal == {other}")),
+        (two(), operand()).prop_map(|((one, other), third)| format!("local := {one} in {other}\n\tlocal == {third}")),
+        two().prop_map(|(one, other)| format!("{{\"k\": {one}, {other}: 1}} == input.edge.device")),
+    ]
+}
+
+fn body() -> impl Strategy<Value = String> {
+    prop::collection::vec(condition(), 1..4).prop_map(|conditions| {
+        // One name can be given once in a body.
+        let named = conditions.iter().enumerate().map(|(number, text)| text.replace("local", &format!("local{number}")));
+        format!("{{\n\t{}\n}}", named.collect::<Vec<_>>().join("\n\t"))
+    })
+}
+
+/// Rules of which those in front are used by those behind.
+fn policies() -> impl Strategy<Value = String> {
+    let asked = prop_oneof![
+        body().prop_map(|body| format!("allow if {body}\n")),
+        (operand(), body()).prop_map(|(text, body)| format!("deny contains {{\"rule\": \"r\", \"text\": {text}}} if {body}\n")),
+        (operand(), body()).prop_map(|(text, body)| format!("deny contains {text} if {body}\n")),
+    ];
+    let helpers = (operand(), body(), operand(), body(), body(), body(), body());
+    let single = (operand(), body(), operand());
+    (helpers, single, prop::collection::vec(asked, 1..7)).prop_map(|(helpers, (ttl, stepping, acr), asked)| {
+        let (known, knowing, name, naming, hoping, other, choosing) = helpers;
+        let own = |text: &str, from: usize| {
+            let names = ["known", "names", "perhaps", "chosen"];
+            names.iter().skip(from).fold(text.to_owned(), |text, name| text.replace(name, "input.step"))
+        };
+        format!(
+            "package standin\nknown := {} if {}\nnames contains {} if {}\nnames contains \"acme\"\n\
+             default perhaps := false\nperhaps if {}\nperhaps if {}\nchosen if {}\n\
+             max_ttl := {ttl}\nstep_up := {acr} if {stepping}\nscope := [\"a\", {ttl}]\nallow if false\n{}",
+            own(known, 0),
+            own(&knowing, 0),
+            own(name, 1),
+            own(&naming, 1),
+            own(&hoping, 2),
+            own(&other, 2),
+            own(&choosing, 3),
+            asked.concat()
+        )
+    })
+}
+
+/// Inputs of every sort, also such as the host never asks.
+fn input() -> impl Strategy<Value = String> {
+    let scalar =
+        || select(&["\"acme\"", "\"globex\"", "true", "false", "null", "5", "\"red\"", "[\"acme\"]", "{\"deeper\": true}"][..]);
+    let maybe = move || prop::option::of(scalar());
+    (scalar(), maybe(), maybe(), maybe(), maybe(), maybe(), any::<Index>()).prop_map(
+        |(tenant, protected, acr, managed, member, step, cut)| {
+            let with = |name: &str, value: Option<&str>| value.map(|value| format!(", \"{name}\": {value}")).unwrap_or_default();
+            let scope = ["[]", "[\"acme\"]", "[\"acme\", true]"].get(cut.index(3)).copied().unwrap_or_default();
+            format!(
+                "{{\"tenant\": {tenant}, \"ttl\": 5, \"scope\": {scope}, \"caller\": {{\"id\": \"acme\", \"tenants\": [\"acme\", \"red\"]}}, \
+                 \"subject\": {{\"provisional\": false, \"attributes\": {{\"two words\": 5{}{}}}}}, \
+                 \"edge\": {{\"device\": {{\"k\": true, \"acme\": 1{}}}{}}}{}}}",
+                with("protected", protected),
+                with("acr", acr),
+                with("managed", managed),
+                with("member", member),
+                with("step", step),
+            )
+        },
+    )
+}
+
+fn parsed(content: &str) -> (regorus::Engine, Value) {
+    let data = Value::from_json_str("{\"teams\": {\"red\": [\"acme\"], \"acme\": {\"red\": true}}}").unwrap();
+    let source = Source { name: "p.rego".into(), content: content.into() };
+    let Parsed { mut engine, .. } = parse(&[&source]).unwrap_or_else(|faults| panic!("{faults:#?}\n{content}"));
+    engine.add_data(data.clone()).unwrap();
+    (engine, data)
+}
+
+fn machine(content: &str, rules: &[String]) -> Option<Machine> {
+    let (mut engine, data) = parsed(content);
+    Machine::of(&engine.compile_with_entrypoint(&rules[0].clone().into()).unwrap(), rules, data)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_says_what_the_interpreter_says(content in policies(), inputs in prop::collection::vec(input(), 4)) {
+        let rules = RULES.map(str::to_owned).into_iter().filter(|rule| *rule != "data.standin.deny" || content.contains("deny"));
+        let rules: Vec<_> = rules.collect();
+        let Some(mut machine) = machine(&content, &rules) else { panic!("no program for the machine\n{content}") };
+        let interpreter = Interpreter::of(parsed(&content).0, &rules).unwrap();
+        for text in inputs {
+            let input = Value::from_json_str(&text).unwrap();
+            let expected = interpreter.run(input.clone(), rules.len()).unwrap_or_else(|why| panic!("{why}\n{content}\n{text}"));
+            prop_assert_eq!(machine.run(input, rules.len()).unwrap(), expected, "{}\n{}", content, text);
+        }
+    }
+}
+
+#[rstest]
+#[case::otherwise("allow if input.step else := input.tenant == \"a\"")]
+#[case::builtin("allow if startswith(input.tenant, \"a\")")]
+#[case::arithmetic("allow if input.ttl + 1 == 2")]
+#[case::order("allow if input.ttl < 5")]
+#[case::function("allow if f(1)\nf(x) if x == 1")]
+#[case::two_values("allow if x == 1\nx := 1 if input.step\nx := 2 if input.tenant")]
+#[case::two_values_of_input("allow := input.subject.provisional\nallow := input.edge.a")]
+#[case::object("allow if x.a\nx[y] := true if y := input.tenant")]
+#[case::some("allow if some x in input.scope")]
+#[case::every("allow if every x in input.scope { x == \"a\" }")]
+#[case::any_element("allow if input.scope[_] == \"a\"")]
+#[case::set_of("allow if {x | some x in input.scope} == {\"a\"}")]
+#[case::itself("allow if x\nx if not y\ny if x")]
+#[case::whole_package("allow if data.standin[input.tenant]\nx := 1")]
+fn what_can_fail_is_left_to_the_interpreter(#[case] rules: &str) {
+    assert!(machine(&format!("package standin\n{rules}"), &["data.standin.allow".to_owned()]).is_none());
+}
+
+#[test]
+fn what_cannot_fail_is_run_by_the_machine() {
+    let policies = "package standin\nallow if { input.caller.id == \"a\"; people }\nallow if input.caller.id == \"b\"\n\
+                    people if { input.tenant in input.caller.tenants; not input.subject.provisional }\n\
+                    deny contains {\"rule\": \"protected\"} if input.subject.attributes.protected\n";
+    assert!(machine(policies, &["data.standin.allow".to_owned(), "data.standin.deny".to_owned()]).is_some());
+}
