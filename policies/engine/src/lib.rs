@@ -8,6 +8,7 @@
 //! | `model` | question and verdict |
 //! | `word` | lifetimes, scopes, audiences and `acr`s as they are written |
 //! | `testing` | the decision suite, for tests of engines |
+//! | `holes` | what loading leaves in the memory of a component |
 //! | `component` | an [`PolicyEngine`] as the exports of a component, no logic |
 
 mod fault;
@@ -20,6 +21,8 @@ mod word;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod component;
+#[cfg(target_family = "wasm")]
+mod holes;
 
 pub use fault::Fault;
 pub use model::{Allowance, Attribute, Effect, Failure, Input, Party, Reason, Verdict};
