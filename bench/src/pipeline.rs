@@ -30,8 +30,10 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
     let reused = runtime.block_on(in_memory(&world, Variant { reuse: true, ..Variant::default() }))?;
     let fresh = runtime.block_on(in_memory(&world, Variant::default()))?;
     let mut native = Timed::default();
-    let (mut with_reused, mut with_fresh) = (Side::new(&reused, &requests), Side::new(&fresh, &requests));
-    for side in [&mut with_reused, &mut with_fresh] {
+    let recorded = runtime.block_on(in_memory(&world, Variant { record: true, ..Variant::default() }))?;
+    let [mut with_reused, mut with_fresh, mut with_tapes] =
+        [&reused, &fresh, &recorded].map(|standin| Side::new(standin, &requests));
+    for side in [&mut with_reused, &mut with_fresh, &mut with_tapes] {
         runtime.block_on(side.run(WARM_UP))?;
         side.timed.clear();
     }
@@ -41,11 +43,14 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
         }
         runtime.block_on(with_reused.run(MINTS))?;
         runtime.block_on(with_fresh.run(MINTS))?;
+        runtime.block_on(with_tapes.run(MINTS))?;
     }
     let of = Some("pipeline/floor");
     table.add("pipeline/floor", native.median(), "µs", None, None);
     table.add("pipeline/reused", with_reused.timed.median(), "µs", of, Some(Bar::RatioAtMost(1.35)));
     table.add("pipeline/fresh", with_fresh.timed.median(), "µs", of, Some(Bar::RatioAtMost(1.6)));
+    let beside = "every request on a tape, of which as many are written as the disk takes".to_owned();
+    table.add_beside("pipeline/fresh-recorded", with_tapes.timed.median(), "µs", Some("pipeline/fresh"), None, beside);
     Ok(())
 }
 

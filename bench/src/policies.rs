@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use standin::clock::{Clock as _, SystemClock};
 use standin::engine::{Isolation, Runtime, RuntimeOptions};
+use standin::policy::cases::Suite;
 use standin::policy::pack::{CEDAR, Package, REGO, Source, pack};
 use standin::policy::{PolicyLimits, PolicyModule};
-use standin::types::{Effect, Input, Party};
+use standin::types::{Effect, Input};
 
 use crate::table::{Bar, Table, median};
 
@@ -84,11 +85,15 @@ pub(crate) fn packed(engine: &[u8], name: &str, content: String) -> anyhow::Resu
 /// runs this built.
 fn native() -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("ten.cedar");
-    std::fs::write(&file, cedar(0)?)?;
+    let (policies, question) = (folder.path().join("ten.cedar"), folder.path().join("question.json"));
+    std::fs::write(&policies, cedar(0)?)?;
+    std::fs::write(&question, QUESTION)?;
     let here = std::env::current_exe()?;
     let program = here.parent().unwrap_or(Path::new("")).join("examples/native");
-    let said = Command::new(&program).arg(&file).output().with_context(|| format!("there is no {}", program.display()))?;
+    let said = Command::new(&program)
+        .args([&policies, &question])
+        .output()
+        .with_context(|| format!("there is no {}", program.display()))?;
     if !said.status.success() {
         bail!("{}", String::from_utf8_lossy(&said.stderr));
     }
@@ -99,34 +104,20 @@ fn native() -> anyhow::Result<f64> {
 pub(crate) fn judgement(wasm: &[u8], isolation: Isolation, limits: PolicyLimits, count: usize) -> anyhow::Result<f64> {
     let engine = Runtime::new(RuntimeOptions { isolation, ..RuntimeOptions::default() })?;
     let module = PolicyModule::load(&engine, None, wasm, limits)?;
-    let input = question();
+    let input = question()?;
     times(count, || match module.evaluate(&input).map_err(|error| anyhow!("{error:?}"))?.effect {
         Effect::Permit(_) => Ok(()),
         refused @ (Effect::Deny | Effect::StepUp(_)) => Err(anyhow!("{refused:?}")),
     })
 }
 
-fn question() -> Input {
-    let party = |kind: &str, id: &str| Party {
-        kind: kind.into(),
-        id: id.into(),
-        tenants: vec!["acme".into()],
-        provisional: false,
-        attributes: vec![],
-    };
-    Input {
-        caller: party("client", "client:svc-3"),
-        subject: party("user", "user:acme:u-1"),
-        chain: vec![],
-        tenant: "acme".into(),
-        audience: vec!["https://api.example.com".into()],
-        scope: vec!["expenses:read".into()],
-        ttl: 300,
-        flow: "local".into(),
-        step: None,
-        now: 1_800_000_000,
-        attributes: vec![],
-    }
+/// What every policy is asked, as cases write it.
+const QUESTION: &str = include_str!("../question.json");
+
+fn question() -> anyhow::Result<Input> {
+    let suite = Suite::of([("question.json", QUESTION)], None)?;
+    let (_file, _name, input) = suite.questions().next().context("there is no question")??;
+    Ok(input)
 }
 
 /// The median of this many rounds, in microseconds.

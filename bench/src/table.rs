@@ -120,7 +120,16 @@ fn reason(row: &str) -> &'static str {
              every request runs in a task that a hang-up cannot cut off, and its headers and body are copied into the component \
              and parsed there. The rows with remembered signatures skip one verification of about 40 µs, and nothing else"
         }
-        Some(_) | None => "not profiled",
+        Some("policy") => {
+            "a fresh judgement is what the same row `-reused` has, and beside it making an instance and restoring the pages that it \
+             wrote to; of a reused one about half is what `policy/cedar-native` has, the rest the same code as WebAssembly and the \
+             question and the verdict copied across"
+        }
+        Some(_) | None if row == "swap-under-load" => {
+            "while a module is swapped in, the cores that serve read it, compile it or map its image from the cache, make its first \
+             instance and write the record of the change"
+        }
+        Some(_) | None => "no share of it was measured",
     }
 }
 

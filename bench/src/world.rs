@@ -14,6 +14,7 @@ use standin::clock::{Clock as _, SystemClock, SystemEntropy};
 use standin::config::Config;
 use standin::keys::files;
 use standin::sqlite::Database;
+use standin::tape::TapeKey;
 use standin::types::{ClientSecret, Credential, Request, Subject, Token};
 
 /// Our issuer.
@@ -42,13 +43,15 @@ pub(crate) struct Variant {
     pub(crate) remember: bool,
     /// `[audit] durability`.
     pub(crate) fsync: bool,
+    /// Whether every request is recorded.
+    pub(crate) record: bool,
     /// How many clients are registered.
     pub(crate) clients: usize,
 }
 
 impl Default for Variant {
     fn default() -> Self {
-        Self { reuse: false, remember: false, fsync: false, clients: 1 }
+        Self { reuse: false, remember: false, fsync: false, record: false, clients: 1 }
     }
 }
 
@@ -68,6 +71,7 @@ impl World {
         let config = world.config(Variant::default())?;
         files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
         Database::create(&config.directory)?;
+        TapeKey::create(&world.path("record.key"), &SystemEntropy)?;
         std::fs::write(world.path("tokens.txt"), world.tokens()?.join("\n"))?;
         Ok(world)
     }
@@ -165,8 +169,9 @@ pub(crate) fn by_token(token: &str) -> Subject {
 }
 
 fn text(variant: Variant) -> anyhow::Result<String> {
-    let Variant { reuse, remember, fsync, clients } = variant;
+    let Variant { reuse, remember, fsync, record, clients } = variant;
     let (isolation, durability) = (if reuse { "reuse" } else { "request" }, if fsync { "fsync" } else { "os" });
+    let record = if record { "record = { dir = \"tapes\", key = \"record.key\" }" } else { "" };
     let mut text = format!(
         r#"
 issuer = "{ISSUER}"
@@ -176,6 +181,7 @@ directory = {{ url = "sqlite:directory.db" }}
 store = {{ url = "sqlite:store.db" }}
 audit = {{ path = "audit-{isolation}-{durability}-{remember}.jsonl", durability = "{durability}" }}
 runtime = {{ isolation = "{isolation}", remember_signatures = {remember} }}
+{record}
 
 [[trusted_issuer]]
 name = "corp"

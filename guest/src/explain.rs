@@ -46,8 +46,10 @@ fn dry_run(ports: &impl Ports, attempt: &mut Attempt, mut request: Request, page
     let found = pipeline::find(ports, attempt, caller, &request)?;
     page.write("subject", subject(found.resolved()));
     page.write("tenant", json!(found.resolved().tenant));
-    let target = pipeline::bound(ports, attempt, found, &request)?;
-    page.write("ceilings", ceilings(target.ceiling()));
+    let bounded = pipeline::bound(ports, attempt, found, &request)?;
+    page.write("ceilings", ceilings(bounded.ceiling()));
+    page.write("dropped", json!(bounded.ceiling().dropped));
+    let target = pipeline::within(ports, attempt, bounded)?;
     let permit = pipeline::evaluate(ports, attempt, target, &request)?;
     page.write("ceilings", ceilings(permit.ceiling()));
     page.write("granted", json!(permit.grant()));

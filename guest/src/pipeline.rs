@@ -9,7 +9,7 @@ use crate::id;
 use crate::mint::{self, Flow};
 use crate::policy::{self, Permit};
 use crate::ports::{Credential, Failure, Minted, Ports, Reason, Request};
-use crate::target::{self, Found, Target};
+use crate::target::{self, Bounded, Found, Target};
 
 /// A target and the attempt it belongs to.
 #[derive(Debug)]
@@ -109,7 +109,8 @@ pub(crate) fn begin(ports: &impl Ports, request: &mut Request) -> Result<Attempt
 fn resolve(ports: &impl Ports, attempt: &mut Attempt, mut request: Request) -> Result<(Target, Request), Problem> {
     let caller = authenticate(ports, attempt, &mut request)?;
     let found = find(ports, attempt, caller, &request)?;
-    let target = bound(ports, attempt, found, &request)?;
+    let bounded = bound(ports, attempt, found, &request)?;
+    let target = within(ports, attempt, bounded)?;
     Ok((target, request))
 }
 
@@ -128,8 +129,12 @@ pub(crate) fn find(ports: &impl Ports, attempt: &mut Attempt, caller: Caller, re
     Ok(found)
 }
 
-pub(crate) fn bound(ports: &impl Ports, attempt: &mut Attempt, found: Found, request: &Request) -> Result<Target, Problem> {
-    let target = found.bounded(ports, attempt.settings(), attempt.now(), request)?;
+pub(crate) fn bound(ports: &impl Ports, attempt: &Attempt, found: Found, request: &Request) -> Result<Bounded, Problem> {
+    found.bounded(ports, attempt.settings(), attempt.now(), request)
+}
+
+pub(crate) fn within(ports: &impl Ports, attempt: &mut Attempt, bounded: Bounded) -> Result<Target, Problem> {
+    let target = bounded.within()?;
     attempt.stage("resolve", ports);
     Ok(target)
 }

@@ -97,13 +97,38 @@ impl Found {
         &self.resolved
     }
 
-    /// The target, with the most that could be granted of what is asked.
+    /// The same with the most that could be granted of what is asked.
     ///
     /// # Errors
-    /// The first rule that what is asked for breaks.
-    pub fn bounded(self, ports: &impl Ports, settings: &System, now: u64, request: &Request) -> Result<Target, Problem> {
+    /// Where what is asked for has no bounds: an unknown step, or an audience that is not the caller's.
+    pub fn bounded(self, ports: &impl Ports, settings: &System, now: u64, request: &Request) -> Result<Bounded, Problem> {
         let Self { caller, resolved } = self;
         let ceiling = ceiling::of(ports, settings, now, caller.client(), &resolved, request)?;
+        Ok(Bounded { caller, resolved, ceiling })
+    }
+}
+
+/// A caller and a subject, and the bounds of what is asked, before it is held against them.
+#[derive(Debug)]
+pub struct Bounded {
+    caller: Caller,
+    resolved: Resolved,
+    ceiling: Ceiling,
+}
+
+impl Bounded {
+    /// The bounds.
+    pub fn ceiling(&self) -> &Ceiling {
+        &self.ceiling
+    }
+
+    /// The target.
+    ///
+    /// # Errors
+    /// Where more is asked for than the bounds leave.
+    pub fn within(self) -> Result<Target, Problem> {
+        let Self { caller, resolved, ceiling } = self;
+        ceiling.check(caller.client().scope_mode)?;
         Ok(Target { caller, resolved, ceiling })
     }
 }

@@ -28,6 +28,7 @@ use crate::record::{self, Event};
 use crate::tape::Taped;
 
 pub use head::SealKey;
+pub use line::time;
 pub use log::{AuditLog, CHECKPOINT_TYP, Durability, LogOptions};
 pub use memory::MemoryAudit;
 pub use open::{Accepted, OpenError, accept_damage};

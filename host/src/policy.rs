@@ -50,6 +50,10 @@ pub const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.w
 /// Packages of WASI a module may import functions and resources of. They lead nowhere; languages' runtimes want them.
 const IMPORTABLE: [&str; 6] = ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/", "wasi:sockets/"];
 
+/// What a module may take at least to say what it is, while it is loaded: the first instance of a large one is slow to make, and nobody
+/// waits for it.
+const DESCRIBING: Duration = Duration::from_secs(2);
+
 /// What one evaluation may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyLimits {
@@ -202,30 +206,30 @@ struct Sandboxes {
 
 impl Sandboxes {
     fn evaluate(&self, input: &Input) -> wasmtime::Result<Result<Verdict, String>> {
-        let mut live = self.take()?;
+        let mut live = self.take(self.limits.deadline)?;
         let answer = live.instance.standin_obo_policy().call_evaluate(&mut live.store, input)?;
         self.give_back(live);
         Ok(answer)
     }
 
     fn describe(&self) -> wasmtime::Result<Manifest> {
-        let mut live = self.take()?;
+        let mut live = self.take(self.limits.deadline.max(DESCRIBING))?;
         live.instance.standin_obo_policy().call_describe(&mut live.store)
     }
 
-    /// An instance whose time begins now.
-    fn take(&self) -> wasmtime::Result<Live> {
+    /// An instance that has so much time, from now.
+    fn take(&self, time: Duration) -> wasmtime::Result<Live> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(mut live) = spare {
             self.runtime.spares().give_back(1);
-            live.store.set_epoch_deadline(ticks(self.limits.deadline));
+            live.store.set_epoch_deadline(ticks(time));
             live.store.data_mut().0.renew();
             return Ok(live);
         }
-        let limits = Limits { memory: self.limits.memory, cpu: self.limits.deadline };
+        let limits = Limits { memory: self.limits.memory, cpu: time };
         let state = State(self.runtime.fixed_parts(limits));
         let mut store = guarded_store(self.runtime.engine(), state, self.limits.answer);
-        store.set_epoch_deadline(ticks(self.limits.deadline));
+        store.set_epoch_deadline(ticks(time));
         let instance = self.pre.instantiate(&mut store)?;
         Ok(Live { store, instance, left: self.runtime.options().isolation.uses() })
     }

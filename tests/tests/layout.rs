@@ -209,6 +209,25 @@ fn heads(rest: &str) -> Vec<String> {
     names
 }
 
+/// Operators read of every metric what it counts.
+#[test]
+fn every_metric_is_described() {
+    let page = fs::read_to_string("../docs/http.md").unwrap();
+    let mut metrics = BTreeSet::new();
+    for path in sources(Path::new("../host/src")) {
+        let text = fs::read_to_string(path).unwrap();
+        let named = ["counter!(\"", "gauge!(\"", "histogram!(\""].iter().flat_map(|made| text.split(made).skip(1));
+        metrics.extend(named.map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    assert!(metrics.len() > 5, "{metrics:?}");
+    for metric in metrics {
+        assert!(
+            page.contains(&format!("| `{metric}` |")) || page.contains(&format!("| `{metric}{{")),
+            "`{metric}` is not in docs/http.md"
+        );
+    }
+}
+
 #[test]
 fn references_are_found() {
     let code = "use crate::{id, mint::{Flow, local}};\n// crate::comment\nlet a = crate::chain::Actor::subs;\n\

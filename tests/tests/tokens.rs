@@ -321,6 +321,13 @@ async fn scopes_narrow_and_say_what_was_dropped() {
         "scope.empty"
     );
     assert_eq!(mint(&standin, asking("svc-router", read_only(), &["bad\"scope"], API, None)).await.unwrap_err(), "scope.invalid");
+    // What refuses is explained with every term.
+    let refused = standin.explain(asking("svc-strict", read_only(), both, API, None)).await.unwrap();
+    let refused: Value = serde_json::from_str(&refused).unwrap();
+    assert_eq!((&refused["outcome"], &refused["failure"]["code"]), (&json!("deny"), &json!("scope.not_allowed")));
+    let terms = refused["ceilings"]["scope"]["terms"].as_array().unwrap();
+    assert!(terms.contains(&json!({ "by": "subject", "allows": ["expenses:read"] })), "{refused}");
+    assert_eq!(refused["dropped"], json!([{ "scope": "expenses:write", "by": "subject" }]));
     // Nothing asked is the client's default; the audience's own scopes are a term too.
     let minted = mint(&standin, asking("svc-router", world.idp.token(json!({})), &[], API, None)).await.unwrap();
     assert_eq!(minted.scope, ["expenses:read"]);

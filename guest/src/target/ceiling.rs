@@ -105,7 +105,7 @@ impl Ceiling {
     }
 }
 
-/// The ceiling of a request.
+/// The ceiling of a request, which is not held against it yet.
 pub(super) fn of(
     ports: &impl Ports,
     settings: &System,
@@ -151,7 +151,6 @@ pub(super) fn of(
     if let Some(expires_at) = resolved.expires_at {
         ceiling.cap("subject", u32::try_from(expires_at.saturating_sub(now)).unwrap_or(u32::MAX));
     }
-    ceiling.check(client.scope_mode)?;
     Ok(ceiling)
 }
 

@@ -137,8 +137,8 @@ pub(super) fn push_time(out: &mut Vec<u8>, since_epoch: Duration) {
     out.push(b'Z');
 }
 
-/// A time as text.
-pub(super) fn time(since_epoch: Duration) -> String {
+/// A time as the log spells it (RFC 3339, in UTC).
+pub fn time(since_epoch: Duration) -> String {
     let mut out = Vec::with_capacity(27);
     push_time(&mut out, since_epoch);
     String::from_utf8(out).unwrap_or_default()

@@ -65,7 +65,7 @@ fn print_page(page: &Value) -> anyhow::Result<()> {
     for section in
         ["correlation_id", "caller", "subject", "tenant", "ceilings", "granted", "dropped", "rules", "claims", "failure"]
     {
-        let Some(value) = page.get(section) else { continue };
+        let Some(value) = page.get(section).filter(|value| !value.as_array().is_some_and(Vec::is_empty)) else { continue };
         say!("{}", stream.bold(section))?;
         print_value(value, 1)?;
     }

@@ -1,6 +1,7 @@
 //! `standin replay`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -97,12 +98,8 @@ impl Page<'_> {
     fn head(&self) -> anyhow::Result<()> {
         let stream = term::Stream::Out;
         let Header { standin, component, correlation_id, time, call, .. } = self.header;
-        say!(
-            "{} {correlation_id}: {call}, {}.{:03} s after 1970, standin {standin}",
-            stream.bold("tape"),
-            time / 1000,
-            time % 1000
-        )?;
+        let time = standin::audit::time(Duration::from_millis(*time));
+        say!("{} {correlation_id}: {call}, {time}, standin {standin}", stream.bold("tape"))?;
         if component != self.component {
             say!("{} recorded with component {component}, replayed with {}", stream.red("another component"), self.component)?;
         }

@@ -135,7 +135,7 @@ fn an_answer_that_is_none_is_refused() {
 fn without_a_free_sandbox_there_is_no_verdict() {
     let module = PolicyModule::load(&runtime(), None, &module(DENY), limits()).unwrap();
     let mut live = Vec::new();
-    while let Ok(one) = module.sandboxes.take() {
+    while let Ok(one) = module.sandboxes.take(module.limits().deadline) {
         live.push(one);
         assert!(live.len() < 100);
     }

@@ -1,8 +1,10 @@
 //! Events read back: what a policy was asked, exactly as it was asked then.
 
 use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::Value;
 
-use crate::bindings::types::{Attribute, Input, Party};
+use crate::bindings::types::Input;
 
 /// A question that was put to a policy, and who answered it.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ pub fn decisions(line: &[u8]) -> Result<Vec<PastDecision>, Unreadable> {
     }
     let last = asked.map(|asked| Decided { policy, asked }).or(decision);
     let past = |Decided { policy, asked }| PastDecision {
-        input: asked.into(),
+        input: asked.0,
         policy,
         correlation_id: correlation_id.clone(),
         time: time.clone(),
@@ -66,55 +68,20 @@ struct Decided {
 
 /// The contract's `input` as events spell it. What is missing, or more than there should be, would be another question.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    caller: Who,
-    subject: Who,
-    chain: Vec<String>,
-    tenant: String,
-    audience: Vec<String>,
-    scope: Vec<String>,
-    ttl: u32,
-    flow: String,
-    step: Option<String>,
-    now: u64,
-    attributes: Vec<Fact>,
-}
+#[serde(try_from = "Value")]
+struct Asked(Input);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Who {
-    kind: String,
-    id: String,
-    tenants: Vec<String>,
-    provisional: bool,
-    attributes: Vec<Fact>,
-}
+impl TryFrom<Value> for Asked {
+    type Error = serde_json::Error;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fact {
-    name: String,
-    value: String,
-}
-
-impl From<Asked> for Input {
-    fn from(asked: Asked) -> Self {
-        let Asked { caller, subject, chain, tenant, audience, scope, ttl, flow, step, now, attributes } = asked;
-        let (caller, subject) = (caller.into(), subject.into());
-        Self { caller, subject, chain, tenant, audience, scope, ttl, flow, step, now, attributes: facts(attributes) }
+    fn try_from(asked: Value) -> Result<Self, Self::Error> {
+        let input = Input::deserialize(&asked)?;
+        if serde_json::to_value(&input)? == asked {
+            Ok(Self(input))
+        } else {
+            Err(Self::Error::custom("what was asked is no question"))
+        }
     }
-}
-
-impl From<Who> for Party {
-    fn from(who: Who) -> Self {
-        let Who { kind, id, tenants, provisional, attributes } = who;
-        Self { kind, id, tenants, provisional, attributes: facts(attributes) }
-    }
-}
-
-fn facts(facts: Vec<Fact>) -> Vec<Attribute> {
-    facts.into_iter().map(|Fact { name, value }| Attribute { name, value }).collect()
 }
 
 #[cfg(test)]
@@ -126,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::bindings::types::{Effect, Verdict};
+    use crate::bindings::types::{Attribute, Effect, Party, Verdict};
     use crate::evidence::{Evidence, SeenDecision};
     use crate::record::{attempt, host_failure};
 

@@ -1,19 +1,25 @@
-//! What one judgement costs without a sandbox, for `make bench`: `native FILE` prints the median of many, in microseconds.
+//! What one judgement costs without a sandbox, for `make bench`: `native POLICIES CASES` asks the first case many times and prints
+//! the median, in microseconds.
 
 use std::hint::black_box;
 use std::io::Write as _;
 use std::time::Instant;
 
 use standin_policy_cedar::Engine;
-use standin_policy_engine::{Effect, Input, Party, PolicyEngine as _, Source};
+use standin_policy_engine::testing::input;
+use standin_policy_engine::{Effect, PolicyEngine as _, Source};
 
 const TIMES: usize = 3_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let file = std::env::args().nth(1).ok_or("usage: native FILE")?;
-    let sources = [Source { name: "policies.cedar".into(), content: std::fs::read_to_string(file)? }];
+    let mut arguments = std::env::args().skip(1);
+    let (Some(policies), Some(cases)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: native POLICIES CASES".into());
+    };
+    let sources = [Source { name: "policies.cedar".into(), content: std::fs::read_to_string(policies)? }];
+    let cases: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(cases)?)?;
     let engine = Engine::load(&sources).map_err(|faults| format!("{faults:?}"))?;
-    let input = question();
+    let input = input(cases.pointer("/cases/0/input").ok_or("there is no case")?);
     let mut micros = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {
         #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -27,28 +33,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     micros.sort_by(f64::total_cmp);
     let median = micros.get(TIMES / 2).ok_or("nothing was measured")?;
     Ok(writeln!(std::io::stdout(), "{median:.2}")?)
-}
-
-/// The question that `bench/src/policies.rs` asks.
-fn question() -> Input {
-    let party = |kind: &str, id: &str| Party {
-        kind: kind.into(),
-        id: id.into(),
-        tenants: vec!["acme".into()],
-        provisional: false,
-        attributes: vec![],
-    };
-    Input {
-        caller: party("client", "client:svc-3"),
-        subject: party("user", "user:acme:u-1"),
-        chain: vec![],
-        tenant: "acme".into(),
-        audience: vec!["https://api.example.com".into()],
-        scope: vec!["expenses:read".into()],
-        ttl: 300,
-        flow: "local".into(),
-        step: None,
-        now: 1_800_000_000,
-        attributes: vec![],
-    }
 }

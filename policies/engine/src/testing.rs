@@ -1,13 +1,13 @@
 //! The decision suite of `tests/policies`, which every engine has to pass, as data.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::{Allowance, Attribute, Effect, Failure, Input, Party, Source, Verdict};
+use crate::{Allowance, Attribute, Effect, Failure, Input, Party, PolicyEngine, Source, Verdict};
 
 /// A question and the answer it has to get.
 #[derive(Debug, Clone)]
@@ -60,6 +60,39 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
+/// The bundle of a folder, loaded.
+///
+/// # Panics
+/// Where it has faults, which it names.
+pub fn loaded<E: PolicyEngine>(folder: &Path) -> E {
+    E::load(&sources(folder)).unwrap_or_else(|faults| {
+        panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    })
+}
+
+/// Asks an engine, with its own bundle of the suite, every case.
+///
+/// # Panics
+/// Where a case is decided otherwise than it expects, there are too few, or no case expects one of the bundle's rules.
+pub fn decide_every_case<E: PolicyEngine>() {
+    let engine: E = loaded(&folder(E::NAME));
+    let cases = cases();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let answer = engine.evaluate(&case.input);
+        let (file, name, expected, got) = (&case.file, &case.name, &case.expect, said(&answer));
+        if got != *expected {
+            wrong.push(format!("{file}: {name}\n  expected {expected}\n  got      {got}\n  {answer:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases.len() >= 60, "only {} cases", cases.len());
+    let expected: String = cases.iter().map(|case| case.expect.to_string()).collect();
+    for rule in engine.rule_names() {
+        assert!(expected.contains(&format!("\"{rule}\"")), "no case expects `{rule}`");
+    }
+}
+
 /// RFC 7396.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
@@ -102,7 +135,11 @@ fn party(value: &Value) -> Party {
     }
 }
 
-fn input(value: &Value) -> Input {
+/// A question as cases write it.
+///
+/// # Panics
+/// Where it is none.
+pub fn input(value: &Value) -> Input {
     Input {
         caller: party(&value["caller"]),
         subject: party(&value["subject"]),

@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let output = args.output.display();
     say!("{} {output}: {} version {}", term::Stream::Out.green("packed"), manifest.name, manifest.version)?;
     let (rules, size) = (manifest.rules.len(), packed.wasm.len());
-    say!("  {rules} rules in {}, {size} bytes, begins with {} KiB of memory", manifest.engine, manifest.memory / 1024)?;
+    let noun = if rules == 1 { "rule" } else { "rules" };
+    say!("  {rules} {noun} in {}, {size} bytes, begins with {} KiB of memory", manifest.engine, manifest.memory / 1024)?;
     if manifest.memory > DEFAULT_MEMORY {
         say!("  it needs more memory than the default: set `policy.memory` in standin.toml")?;
     }
