@@ -8,8 +8,10 @@ use regorus::unstable::{BUILTINS, Expr, Literal, Module, Query, Ref, Rule, RuleH
 use standin_policy_engine::{Fault, Source};
 
 use crate::fault;
-use crate::packages::{Packages, Place};
+use crate::misread;
+use crate::packages::Packages;
 use crate::program::RULES;
+use crate::syntax::{Place, path, place_of, string, text_of};
 
 /// The package that decides.
 const PACKAGE: &str = "standin";
@@ -84,6 +86,7 @@ pub(crate) fn check(modules: &[Module], policies: &[&Source], data: &Value) -> R
         faults.push(fault::of(policies, &message));
     }
     faults.extend(packages.unused(PACKAGE));
+    faults.extend(misread::faults(modules));
     if !faults.is_empty() {
         faults.sort();
         return Err(faults);
@@ -431,47 +434,6 @@ fn functions(module: &Module) -> Vec<String> {
         Rule::Spec { head: RuleHead::Compr { .. } | RuleHead::Set { .. }, .. } | Rule::Default { .. } => None,
     };
     module.policy.iter().filter_map(name).collect()
-}
-
-/// The parts of a reference as far as they are written down.
-fn path(mut expression: &Expr) -> Vec<(&str, &Span)> {
-    let mut parts = Vec::new();
-    loop {
-        match expression {
-            Expr::RefDot { refr, field: (span, value), .. } => {
-                parts.extend(value.as_string().ok().map(|name| (name.as_ref(), span)));
-                expression = refr;
-            }
-            Expr::RefBrack { refr, index, .. } => {
-                match string(index) {
-                    Some(name) => parts.push((name, index.span())),
-                    None => parts.clear(),
-                }
-                expression = refr;
-            }
-            Expr::Var { span, value, .. } => {
-                parts.extend(value.as_string().ok().map(|name| (name.as_ref(), span)));
-                parts.reverse();
-                return parts;
-            }
-            _ => return Vec::new(),
-        }
-    }
-}
-
-fn text_of(parts: &[(&str, &Span)]) -> String {
-    parts.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(".")
-}
-
-fn place_of(parts: &[(&str, &Span)]) -> Place {
-    parts.iter().map(|(name, _)| (*name).to_owned()).collect()
-}
-
-fn string(expression: &Expr) -> Option<&str> {
-    match expression {
-        Expr::String { value, .. } | Expr::RawString { value, .. } => value.as_string().ok().map(AsRef::as_ref),
-        _ => None,
-    }
 }
 
 /// `a`, `b` and `c`.

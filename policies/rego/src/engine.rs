@@ -5,7 +5,7 @@ use standin_policy_engine::{Failure, Fault, Input, PolicyEngine, Source, Verdict
 use crate::answer::{Answer, AnswerError};
 use crate::bundle::Bundle;
 use crate::document::{self, DocumentError};
-use crate::program::{self, Parsed, Program};
+use crate::program::{self, Program};
 use crate::{check, fault};
 
 impl From<DocumentError> for Failure {
@@ -41,10 +41,10 @@ impl PolicyEngine for Engine {
     fn load(sources: &[Source]) -> Result<Self, Vec<Fault>> {
         let bundle = Bundle::of(sources)?;
         let policies = &bundle.policies;
-        let Parsed { engine, modules } = program::parse(policies)?;
+        let parsed = program::parse(policies)?;
         let one = |why: &dyn std::fmt::Display| vec![fault::of(policies, why)];
-        let checked = check::check(&modules, policies, &bundle.data)?;
-        let program = Program::of(engine, &checked.declared, bundle.data).map_err(|why| one(&why))?;
+        let checked = check::check(&parsed.modules, policies, &bundle.data)?;
+        let program = Program::of(parsed, &checked.declared, bundle.data).map_err(|why| one(&why))?;
         let engine = Self { program, asked: checked.declared, rules: checked.rules, digest: digest(sources) };
         // Whatever is built lazily is built now, and is in the snapshot.
         let _verdict = engine.evaluate(&Input::rehearsal());

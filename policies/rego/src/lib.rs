@@ -9,7 +9,10 @@
 //! | `fault` | where regorus's errors stand in a source |
 //! | `check` | what is wrong with a policy that compiles |
 //! | `packages` | packages that decide nothing |
+//! | `misread` | what regorus would read otherwise than OPA does |
+//! | `syntax` | references as they are written down |
 //! | `program` | policies as a program, and what runs it |
+//! | `plain` | what the virtual machine reads as the interpreter does |
 //! | `machine` | regorus's virtual machine, for what cannot fail |
 //! | `interpreter` | regorus's interpreter, for everything else |
 //! | `document` | a question as the input document |
@@ -29,8 +32,11 @@ mod engine;
 mod fault;
 mod interpreter;
 mod machine;
+mod misread;
 mod packages;
+mod plain;
 mod program;
+mod syntax;
 
 #[cfg(target_family = "wasm")]
 mod component;

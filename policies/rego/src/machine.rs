@@ -1,16 +1,19 @@
 //! Rules on regorus's virtual machine, as far as nothing in them can fail.
 //!
 //! The machine is several times as fast as the interpreter, but takes a rule that fails, or that has two values at once, for one without a
-//! value: a denial that fails would deny nothing. So it runs only programs of which every instruction is known to have no way to
-//! fail but that a condition does not hold: references, comparison for equality, membership, negation, values that are put together.
-//! Whatever has more than that (a builtin, a function, arithmetic, an order, a loop) is left to the interpreter, as a whole.
+//! value: a denial that fails would deny nothing. So it runs only plain policies, and only programs of which every instruction is known
+//! to have no way to fail but that a condition does not hold: references, comparison for equality, membership, negation, values
+//! that are put together. Whatever has more than that is left to the interpreter, as a whole.
 
 use std::collections::BTreeSet;
 
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::program::{Program, RuleInfo, RuleType};
 use regorus::rvm::{Instruction, RegoVM};
+use regorus::unstable::Module;
 use regorus::{CompiledPolicy, Value};
+
+use crate::plain;
 
 /// A program in which nothing can fail, and what runs it.
 pub(crate) struct Machine(RegoVM);
@@ -23,7 +26,10 @@ impl std::fmt::Debug for Machine {
 
 impl Machine {
     /// A machine that answers for these rules; `None` where anything in them could fail, or where they are no program for it.
-    pub(crate) fn of(policy: &CompiledPolicy, rules: &[String], data: Value) -> Option<Self> {
+    pub(crate) fn of(modules: &[Module], policy: &CompiledPolicy, rules: &[String], data: Value) -> Option<Self> {
+        if !plain::all(modules) {
+            return None;
+        }
         let entries: Vec<&str> = rules.iter().map(String::as_str).collect();
         let program = Compiler::compile_from_policy(policy, &entries).ok()?;
         if program.validate_limits().is_err() || !cannot_fail(&program) {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use standin_policy_engine::Fault;
 
-/// A place in `data`, part by part.
-pub(crate) type Place = Vec<String>;
+use crate::syntax::Place;
 
 /// The packages of all policies, and what each refers to.
 #[derive(Debug, Default)]

@@ -50,11 +50,11 @@ pub(crate) enum Program {
 
 impl Program {
     /// Of policies of which these rules of package `standin` are asked.
-    pub(crate) fn of(mut engine: Engine, rules: &[&str], data: Value) -> anyhow::Result<Self> {
+    pub(crate) fn of(Parsed { mut engine, modules }: Parsed, rules: &[&str], data: Value) -> anyhow::Result<Self> {
         let rules: Vec<_> = rules.iter().map(|rule| format!("data.standin.{rule}")).collect();
         engine.add_data(data.clone())?;
         let first = rules.first().map_or_else(String::new, Clone::clone);
-        match Machine::of(&engine.compile_with_entrypoint(&first.into())?, &rules, data) {
+        match Machine::of(&modules, &engine.compile_with_entrypoint(&first.into())?, &rules, data) {
             Some(machine) => Ok(Self::Machine(Mutex::new(machine))),
             None => Ok(Self::Interpreted(Interpreter::of(engine, &rules)?)),
         }

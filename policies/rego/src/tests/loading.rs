@@ -37,6 +37,33 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
 #[case::limit_with_arguments("package standin\nmax_ttl(x) := 60", 2, 1, "has to be a rule with one value")]
 #[case::set_for_one_value("package standin\nstep_up contains \"mfa\"", 2, 1, "has to be a rule with one value")]
 #[case::object_for_a_set("package standin\ndeny.x := 1", 2, 1, "a set or a list as its value")]
+#[case::value_of_in("package standin\nx if (input.tenant in input.edge.list) == false", 2, 7, "false, not undefined")]
+#[case::value_of_in_by_name("package standin\nx if { y := input.tenant in input.chain; y }", 2, 13, "false, not undefined")]
+#[case::value_of_in_of_a_rule("package standin\nx := input.tenant in input.edge.list", 2, 6, "false, not undefined")]
+#[case::object_pattern("package standin\nx if {\"country\": y} = input.edge", 2, 6, "an object is no pattern")]
+#[case::object_pattern_behind("package standin\nx if input.edge = {\"country\": y}", 2, 19, "an object is no pattern")]
+#[case::object_pattern_inside("package standin\nx if [{\"country\": y}] := [input.edge]", 2, 7, "an object is no pattern")]
+#[case::object_pattern_of_some("package standin\nx if some {\"a\": y} in input.edge.list", 2, 11, "an object is no pattern")]
+#[case::object_pattern_of_a_function("package standin\nf({\"a\": x}) := x", 2, 3, "an object is no pattern")]
+#[case::two_defaults("package standin\ndefault x := 1\ndefault x := 2", 3, 9, "another default")]
+#[case::default_of_a_set(
+    "package standin\ndefault deny := {\"x\"}\ndeny contains \"y\" if input.step",
+    3,
+    1,
+    "a default does not count"
+)]
+#[case::value_and_part("package standin\nx := {\"b\": 1}\nx.a := 1", 3, 1, "a value of its own")]
+#[case::part_and_value("package standin\nx.a.b := 1\nx.a := {\"c\": 1}", 3, 1, "a value of its own")]
+#[case::all_of_data("package standin\nx := data", 2, 6, "computed finds no rules")]
+#[case::computed_place("package standin\nx if data[input.tenant].local.blocked", 2, 6, "computed finds no rules")]
+#[case::computed_rule("package standin\nx if data.standin[input.edge.k].a", 2, 6, "rules stand below `data.standin`")]
+#[case::raw_rule("package standin\nx if data.standin[`allow`]", 2, 6, "rules stand below `data.standin`")]
+#[case::computed_by_import(
+    "package standin\nimport data.standin as s\nx if s[input.tenant]",
+    3,
+    6,
+    "rules stand below `data.standin`"
+)]
 fn a_faulty_policy_is_located(#[case] policy: &str, #[case] line: u32, #[case] column: u32, #[case] says: &str) {
     let found = faults(&[("good.rego", ALLOW), ("dir/bad.rego", policy)]);
     let fault = found.iter().find(|fault| fault.message.contains(says)).unwrap_or_else(|| panic!("{found:#?}"));
@@ -124,6 +151,38 @@ fn rules_are_named_where_names_are_written_down() {
     assert_eq!(rules(objects), ["b", "a"]);
     assert_eq!(rules("deny := {\"x\", `y`} if input.ttl > 9\nreasons := [\"z\"]\n"), ["x", "y", "z"]);
     assert_eq!(rules("deny contains sprintf(\"%d\", [input.ttl]) if input.ttl > 9\nreasons contains \"x\"\n"), ["x"]);
+}
+
+#[test]
+fn names_of_imports_are_one_thing_in_a_package() {
+    let importing = |what: &str| {
+        format!("package standin\nimport data.lists.{what} as names\ndeny contains \"x\" if input.tenant in names\n")
+    };
+    let (one, other) = (importing("blocked"), importing("allowed"));
+    let found = faults(&[("a.rego", &one), ("b.rego", &other), ("c.rego", ALLOW)]);
+    assert!(found.len() == 1 && found[0].message.contains("`names` is imported as something else"), "{found:#?}");
+    assert_eq!((found[0].file.as_str(), found[0].line), ("b.rego", 2));
+    assert!(faults(&[("a.rego", &one), ("b.rego", &one), ("c.rego", ALLOW)]).is_empty());
+    for rule in ["names := []", "names.x := 1"] {
+        let hiding = format!("package standin\n{rule}\n");
+        let found = faults(&[("a.rego", &one), ("b.rego", &hiding), ("c.rego", ALLOW)]);
+        let fault = found
+            .iter()
+            .find(|fault| fault.message.contains("has the name of an import"))
+            .unwrap_or_else(|| panic!("{found:#?}"));
+        assert_eq!((fault.file.as_str(), fault.line), ("b.rego", 2));
+    }
+    // Another package has names of its own.
+    let (lib, used) = ("package lib\nnames := []\n", "package standin\ndeny contains \"y\" if data.lib.names == 1\n");
+    assert!(faults(&[("a.rego", &one), ("lib.rego", lib), ("b.rego", used), ("c.rego", ALLOW)]).is_empty());
+}
+
+#[test]
+fn data_may_be_computed_where_no_rules_stand() {
+    let policy =
+        "package standin\nimport data.lists\nallow if {\n\tinput.tenant in data.teams[input.flow]\n\tlists[input.tenant][0]\n}\n";
+    let found = faults(&[("a.rego", policy)]);
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! References as they are written down.
+
+use regorus::unstable::{Expr, Module, Span};
+
+/// A place in `data`, part by part.
+pub(crate) type Place = Vec<String>;
+
+/// The parts of a reference as far as they are written down: behind a computed one, what follows; before its name, nothing.
+pub(crate) fn path(mut expression: &Expr) -> Vec<(&str, &Span)> {
+    let mut parts = Vec::new();
+    loop {
+        match expression {
+            Expr::RefDot { refr, field: (span, value), .. } => {
+                parts.extend(value.as_string().ok().map(|name| (name.as_ref(), span)));
+                expression = refr;
+            }
+            Expr::RefBrack { refr, index, .. } => {
+                match string(index) {
+                    Some(name) => parts.push((name, index.span())),
+                    None => parts.clear(),
+                }
+                expression = refr;
+            }
+            Expr::Var { span, value, .. } => {
+                parts.extend(value.as_string().ok().map(|name| (name.as_ref(), span)));
+                parts.reverse();
+                return parts;
+            }
+            _ => return Vec::new(),
+        }
+    }
+}
+
+/// The name that a reference begins with.
+pub(crate) fn root(mut expression: &Expr) -> Option<&str> {
+    loop {
+        match expression {
+            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expression = refr,
+            Expr::Var { value, .. } => return value.as_string().ok().map(AsRef::as_ref),
+            _ => return None,
+        }
+    }
+}
+
+/// Where a package stands.
+pub(crate) fn package(module: &Module) -> Place {
+    place_of(&path(&module.package.refr))
+}
+
+pub(crate) fn text_of(parts: &[(&str, &Span)]) -> String {
+    parts.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(".")
+}
+
+pub(crate) fn place_of(parts: &[(&str, &Span)]) -> Place {
+    parts.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
+/// The text of a string.
+pub(crate) fn string(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::String { value, .. } | Expr::RawString { value, .. } => value.as_string().ok().map(AsRef::as_ref),
+        _ => None,
+    }
+}
