@@ -58,11 +58,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (rules, size) = (manifest.rules.len(), packed.wasm.len());
     let noun = if rules == 1 { "rule" } else { "rules" };
     say!("  {rules} {noun} in {}, {size} bytes, begins with {} KiB of memory", manifest.engine, manifest.memory / 1024)?;
-    if manifest.memory > DEFAULT_MEMORY {
+    if manifest.memory > DEFAULT_MEMORY - HEADROOM {
         say!("  it needs more memory than the default: set `policy.memory` in standin.toml")?;
     }
     Ok(())
 }
 
+/// What an evaluation may want besides, in bytes.
+const HEADROOM: u64 = 4 << 20;
 /// What `policy.memory` is where standin.toml does not say.
 const DEFAULT_MEMORY: u64 = 32 << 20;
