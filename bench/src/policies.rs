@@ -111,7 +111,7 @@ pub(crate) fn judgement(wasm: &[u8], isolation: Isolation, limits: PolicyLimits,
     })
 }
 
-/// What every policy is asked, as cases write it.
+/// What every policy is asked, as cases write it; whole, so that whoever reads it without a base question reads the same.
 const QUESTION: &str = include_str!("../question.json");
 
 fn question() -> anyhow::Result<Input> {

@@ -202,6 +202,18 @@ fn what_is_no_policy_module_is_refused() {
     assert!(matches!(refused(&slow, limits()), PolicyError::Describe(SandboxError::TimedOut)));
 }
 
+/// Nobody waits for a module that is loaded, and the first instance of a large one is slow.
+#[test]
+fn describing_may_take_longer_than_deciding() {
+    let lengthy = "(loop (i32.store (i32.const 4096) (i32.add (i32.load (i32.const 4096)) (i32.const 1)))
+                     (br_if 0 (i32.lt_u (i32.load (i32.const 4096)) (i32.const 50000000))))
+                   (i32.store (i32.const 4096) (i32.const 0))";
+    let short = PolicyLimits { deadline: Duration::from_millis(1), ..limits() };
+    PolicyModule::load(&runtime(), None, &module_with(DENY, lengthy), short).unwrap();
+    let deciding = PolicyModule::load(&runtime(), None, &module_with(&format!("{lengthy} {DENY}"), ""), short).unwrap();
+    assert!(matches!(deciding.evaluate(&input()), Err(JudgeError::TimedOut)));
+}
+
 #[test]
 fn limits_out_of_range_are_refused() {
     for wrong in [

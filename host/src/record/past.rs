@@ -1,10 +1,8 @@
 //! Events read back: what a policy was asked, exactly as it was asked then.
 
 use serde::Deserialize;
-use serde::de::Error as _;
-use serde_json::Value;
 
-use crate::bindings::types::Input;
+use crate::bindings::types::{Attribute, Input, Party};
 
 /// A question that was put to a policy, and who answered it.
 #[derive(Debug, Clone)]
@@ -36,7 +34,7 @@ pub fn decisions(line: &[u8]) -> Result<Vec<PastDecision>, Unreadable> {
     }
     let last = asked.map(|asked| Decided { policy, asked }).or(decision);
     let past = |Decided { policy, asked }| PastDecision {
-        input: asked.0,
+        input: asked.into(),
         policy,
         correlation_id: correlation_id.clone(),
         time: time.clone(),
@@ -68,20 +66,55 @@ struct Decided {
 
 /// The contract's `input` as events spell it. What is missing, or more than there should be, would be another question.
 #[derive(Deserialize)]
-#[serde(try_from = "Value")]
-struct Asked(Input);
+#[serde(deny_unknown_fields)]
+struct Asked {
+    caller: Who,
+    subject: Who,
+    chain: Vec<String>,
+    tenant: String,
+    audience: Vec<String>,
+    scope: Vec<String>,
+    ttl: u32,
+    flow: String,
+    step: Option<String>,
+    now: u64,
+    attributes: Vec<Fact>,
+}
 
-impl TryFrom<Value> for Asked {
-    type Error = serde_json::Error;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Who {
+    kind: String,
+    id: String,
+    tenants: Vec<String>,
+    provisional: bool,
+    attributes: Vec<Fact>,
+}
 
-    fn try_from(asked: Value) -> Result<Self, Self::Error> {
-        let input = Input::deserialize(&asked)?;
-        if serde_json::to_value(&input)? == asked {
-            Ok(Self(input))
-        } else {
-            Err(Self::Error::custom("what was asked is no question"))
-        }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fact {
+    name: String,
+    value: String,
+}
+
+impl From<Asked> for Input {
+    fn from(asked: Asked) -> Self {
+        let Asked { caller, subject, chain, tenant, audience, scope, ttl, flow, step, now, attributes } = asked;
+        let (caller, subject) = (caller.into(), subject.into());
+        Self { caller, subject, chain, tenant, audience, scope, ttl, flow, step, now, attributes: facts(attributes) }
     }
+}
+
+impl From<Who> for Party {
+    fn from(who: Who) -> Self {
+        let Who { kind, id, tenants, provisional, attributes } = who;
+        Self { kind, id, tenants, provisional, attributes: facts(attributes) }
+    }
+}
+
+fn facts(facts: Vec<Fact>) -> Vec<Attribute> {
+    facts.into_iter().map(|Fact { name, value }| Attribute { name, value }).collect()
 }
 
 #[cfg(test)]
@@ -93,7 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::bindings::types::{Attribute, Effect, Party, Verdict};
+    use crate::bindings::types::{Effect, Verdict};
     use crate::evidence::{Evidence, SeenDecision};
     use crate::record::{attempt, host_failure};
 
@@ -177,7 +210,8 @@ mod tests {
         assert_eq!(decisions(whole.as_bytes()).unwrap().len(), 1);
         let without = whole.replacen("\"chain\":[],", "", 1);
         let with_more = whole.replacen("\"chain\":[],", "\"chain\":[],\"weather\":\"fine\",", 1);
-        for broken in ["", "{", "[]", "{}", "null", "\u{7f}", without.as_str(), with_more.as_str()] {
+        let twice = whole.replacen("\"chain\":[],", "\"chain\":[],\"chain\":[],", 1);
+        for broken in ["", "{", "[]", "{}", "null", "\u{7f}", without.as_str(), with_more.as_str(), twice.as_str()] {
             assert!(decisions(broken.as_bytes()).is_err(), "{broken}");
         }
         assert!(decisions(b"\xff").is_err());

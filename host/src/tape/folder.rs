@@ -123,7 +123,8 @@ impl Folder {
             Of::Known => &mut self.known,
             Of::Stranger => &mut self.strangers,
         };
-        // The newest, but for the clock having gone back. Of one millisecond the last that was written, whatever its name.
+        // The newest, but for the clock having gone back. Of one millisecond the last that was written, whatever its name; after a
+        // start their names have to do.
         let at = shelf.tapes.partition_point(|known| time_of(known) <= Some(time));
         shelf.tapes.insert(at, name);
         Ok(())

@@ -1,4 +1,4 @@
-//! The decision suite of `tests/policies`, which every engine has to pass, as data.
+//! The decision suite of `tests/policies`, which every engine has to pass.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
 

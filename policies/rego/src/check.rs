@@ -11,7 +11,7 @@ use crate::fault;
 use crate::misread;
 use crate::packages::Packages;
 use crate::program::RULES;
-use crate::syntax::{Place, path, place_of, string, text_of};
+use crate::syntax::{Place, indices, name_of, path, place_of, string, text_of};
 
 /// The package that decides.
 const PACKAGE: &str = "standin";
@@ -162,11 +162,7 @@ impl Checker {
 
     /// No data may stand where a rule does.
     fn no_data(&mut self, rule: &Rule, beside: Option<&Value>) {
-        let (Rule::Default { refr, .. }
-        | Rule::Spec {
-            head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, ..
-        }) = rule;
-        let parts = path(refr);
+        let parts = path(name_of(rule));
         let Some((name, span)) = parts.first() else { return };
         let taken = beside.is_some_and(|beside| beside.as_object().map_or(true, |data| data.contains_key(&Value::from(*name))));
         if taken {
@@ -251,16 +247,9 @@ impl Checker {
     }
 
     /// What stands in brackets in the name of a rule.
-    fn head(&mut self, mut name: &Expr) {
-        loop {
-            match name {
-                Expr::RefBrack { refr, index, .. } => {
-                    self.expression(index);
-                    name = refr;
-                }
-                Expr::RefDot { refr, .. } => name = refr,
-                _ => return,
-            }
+    fn head(&mut self, name: &Expr) {
+        for index in indices(name) {
+            self.expression(index);
         }
     }
 

@@ -4,21 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use regorus::{Engine, Value};
 
+use crate::program::Unanswered;
+
 /// The package that asks the rules.
 pub(crate) const ANSWER: &str = "__standin_answer";
 /// Where it begins.
 const ENTRY: &str = "data.__standin_answer.rules";
-
-/// Why there are no values.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unanswered {
-    /// A rule failed.
-    #[error(transparent)]
-    Failed(#[from] anyhow::Error),
-    /// Not one list for each rule.
-    #[error("the policies did not answer for every rule")]
-    Incomplete,
-}
 
 /// Policies, and what evaluates them.
 #[derive(Debug)]

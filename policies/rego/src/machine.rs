@@ -6,6 +6,7 @@
 //! that are put together. Whatever has more than that is left to the interpreter, as a whole.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::program::{Program, RuleInfo, RuleType};
@@ -14,9 +15,10 @@ use regorus::unstable::Module;
 use regorus::{CompiledPolicy, Value};
 
 use crate::plain;
+use crate::program::Unanswered;
 
 /// A program in which nothing can fail, and what runs it.
-pub(crate) struct Machine(RegoVM);
+pub(crate) struct Machine(Mutex<RegoVM>);
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,23 +32,21 @@ impl Machine {
         if !plain::all(modules) {
             return None;
         }
-        let entries: Vec<&str> = rules.iter().map(String::as_str).collect();
-        let program = Compiler::compile_from_policy(policy, &entries).ok()?;
-        if program.validate_limits().is_err() || !cannot_fail(&program) {
-            return None;
-        }
+        let program = program(policy, rules)?;
         let mut machine = RegoVM::new();
         machine.load_program(program);
         // The sandbox's own limit on time holds, as for the interpreter.
         machine.set_max_instructions(usize::MAX);
         machine.set_data(data).ok()?;
-        Some(Self(machine))
+        Some(Self(Mutex::new(machine)))
     }
 
-    /// The value of each rule, in their order; of one that is not defined there is none.
-    pub(crate) fn run(&mut self, input: Value, rules: usize) -> anyhow::Result<Vec<Option<Value>>> {
-        self.0.set_input(input);
-        let value = |rule| match self.0.execute_entry_point_by_index(rule)? {
+    /// The value of each rule, in their order; of one that is not defined there is none. Before each of them the machine forgets what
+    /// it did.
+    pub(crate) fn run(&self, input: Value, rules: usize) -> Result<Vec<Option<Value>>, Unanswered> {
+        let mut machine = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        machine.set_input(input);
+        let value = |rule| match machine.execute_entry_point_by_index(rule).map_err(anyhow::Error::from)? {
             Value::Undefined => Ok(None),
             value => Ok(Some(value)),
         };
@@ -54,11 +54,19 @@ impl Machine {
     }
 }
 
+/// The program, where nothing in it can fail.
+pub(crate) fn program(policy: &CompiledPolicy, rules: &[String]) -> Option<Arc<Program>> {
+    let entries: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let program = Compiler::compile_from_policy(policy, &entries).ok()?;
+    (program.validate_limits().is_ok() && cannot_fail(&program)).then_some(program)
+}
+
 fn cannot_fail(program: &Program) -> bool {
     program.rule_infos.iter().all(has_one_value) && program.instructions.iter().all(never_fails) && ends(program)
 }
 
-/// Whether no rule needs itself: there is an order in which each rule stands behind those that it calls.
+/// Whether no rule needs itself: there is an order in which each rule stands behind those that it calls. regorus's compiler looks at each
+/// rule once, by the first way to it, and so misses circles that are closed later.
 fn ends(program: &Program) -> bool {
     let mut left: Vec<BTreeSet<usize>> = program.rule_infos.iter().map(|rule| calls(program, rule)).collect();
     let mut behind = vec![false; left.len()];

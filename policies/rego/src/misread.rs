@@ -6,11 +6,12 @@ use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleH
 use standin_policy_engine::Fault;
 
 use crate::fault;
-use crate::syntax::{Place, package, path, place_of, text_of};
+use crate::syntax::{Place, indices, name_of, package, path, place_of, text_of};
 
 /// Every fault of this kind.
 pub(crate) fn faults(modules: &[Module]) -> Vec<Fault> {
     let packages: BTreeSet<Place> = modules.iter().map(package).collect();
+    let rules: BTreeSet<Place> = modules.iter().flat_map(rules).collect();
     let mut faults = Vec::new();
     for place in &packages {
         let of_it: Vec<&Module> = modules.iter().filter(|module| package(module) == *place).collect();
@@ -19,10 +20,16 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<Fault> {
     }
     for module in modules {
         let imports = imports(module).map(|(name, target, _)| (name.to_owned(), target)).collect();
-        let mut reader = Reader { packages: &packages, imports, faults: &mut faults };
+        let mut reader = Reader { rules: &rules, imports, faults: &mut faults };
         module.policy.iter().for_each(|rule| reader.rule(rule));
     }
     faults
+}
+
+/// Where the rules of a policy stand.
+fn rules(module: &Module) -> impl Iterator<Item = Place> {
+    let package = package(module);
+    module.policy.iter().map(move |rule| [package.clone(), place_of(&path(name_of(rule)))].concat())
 }
 
 /// What the imports of a policy are called here, and what they stand for; keywords are no names.
@@ -59,7 +66,7 @@ fn names(modules: &[&Module], faults: &mut Vec<Fault>) {
 }
 
 /// How a rule is defined.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     Default,
     Value,
@@ -68,7 +75,7 @@ enum Form {
 
 /// A default counts for a rule of one value, and a rule with a value of its own has no members besides.
 fn definitions(modules: &[&Module], faults: &mut Vec<Fault>) {
-    let mut seen: Vec<(String, Form)> = Vec::new();
+    let mut seen: BTreeSet<(String, Form)> = BTreeSet::new();
     for rule in modules.iter().flat_map(|module| &module.policy) {
         let parts = path(name_of(rule));
         let Some((_, span)) = parts.first() else { continue };
@@ -85,27 +92,21 @@ fn definitions(modules: &[&Module], faults: &mut Vec<Fault>) {
             (_, Form::Value | Form::Default) if within(&whole, other) => {
                 Some(format!("the rule `{other}` has a value of its own, and `{whole}` a part of it: define it in one way"))
             }
-            _ => None,
+            (Form::Default | Form::Value | Form::Members, Form::Default | Form::Value | Form::Members) => None,
         });
         faults.extend(conflict.map(|message| fault::at(span, message)));
-        seen.push((whole, form));
+        seen.insert((whole, form));
     }
-}
-
-fn name_of(rule: &Rule) -> &Expr {
-    let (Rule::Default { refr, .. }
-    | Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, .. }) = rule;
-    refr
 }
 
 fn form(rule: &Rule) -> Form {
     match rule {
         Rule::Default { .. } => Form::Default,
         Rule::Spec { head: RuleHead::Set { .. }, .. } => Form::Members,
-        Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. }, .. } => match refr.as_ref() {
-            Expr::RefBrack { .. } => Form::Members,
-            _ => Form::Value,
-        },
+        Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. }, .. } => {
+            let written = indices(refr).into_iter().all(|index| matches!(index, Expr::String { .. }));
+            if written { Form::Value } else { Form::Members }
+        }
     }
 }
 
@@ -119,13 +120,16 @@ enum Stands {
 }
 
 struct Reader<'a> {
-    packages: &'a BTreeSet<Place>,
+    rules: &'a BTreeSet<Place>,
     imports: BTreeMap<String, Place>,
     faults: &'a mut Vec<Fault>,
 }
 
 impl Reader<'_> {
     fn rule(&mut self, rule: &Rule) {
+        for index in indices(name_of(rule)) {
+            self.expression(index, Stands::Within);
+        }
         match rule {
             Rule::Default { value, .. } => self.expression(value, Stands::Within),
             Rule::Spec { head, bodies, .. } => {
@@ -136,6 +140,7 @@ impl Reader<'_> {
                 self.all(values);
                 if let RuleHead::Func { args, .. } = head {
                     args.iter().for_each(|argument| self.pattern(argument));
+                    self.all(args);
                 }
                 for body in bodies {
                     self.all(body.assign.as_ref().map(|assign| &assign.value));
@@ -151,7 +156,7 @@ impl Reader<'_> {
                 Literal::SomeVars { .. } => {}
                 Literal::SomeIn { key, value, collection, .. } => {
                     key.iter().chain([value]).for_each(|pattern| self.pattern(pattern));
-                    self.expression(collection, Stands::Within);
+                    self.all(key.iter().chain([value, collection]));
                 }
                 Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr, Stands::Condition),
                 Literal::Every { domain, query, .. } => {
@@ -218,7 +223,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A computed part that could name a rule would find data only.
+    /// A computed part that could name a rule would find data only; a raw string is looked up among rules no more than a computed part.
     fn reference(&mut self, expression: &Expr) {
         let (mut parts, mut rest) = (Vec::new(), expression);
         let root = loop {
@@ -247,17 +252,12 @@ impl Reader<'_> {
         let (written, all) = (parts.iter().take_while(|part| part.is_some()).count(), parts.len());
         place.extend(parts.into_iter().take(written).flatten());
         let place = place.get(1..).unwrap_or_default();
-        let both = |package: &Place| package.iter().zip(place).all(|(one, other)| one == other);
-        if (written < all || place.is_empty()) && self.packages.iter().any(both) {
-            let message = format!(
-                "a part of `data` that is computed finds no rules, and rules stand below `{}`: write it out",
-                text(place)
-            );
+        let below = |rule: &Place| rule.len() > place.len() && rule.starts_with(place);
+        if (written < all || place.is_empty()) && self.rules.iter().any(below) {
+            let place = [&["data".to_owned()], place].concat().join(".");
+            let message =
+                format!("a part of `data` that is computed finds no rules, and rules stand below `{place}`: write it out");
             self.faults.push(fault::at(expression.span(), message));
         }
     }
-}
-
-fn text(place: &[String]) -> String {
-    ["data"].into_iter().chain(place.iter().map(String::as_str)).collect::<Vec<_>>().join(".")
 }

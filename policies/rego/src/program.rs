@@ -1,7 +1,5 @@
 //! Policies as a program, and what runs it.
 
-use std::sync::{Mutex, PoisonError};
-
 use regorus::unstable::{Module, Parser};
 use regorus::{Engine, Value};
 use standin_policy_engine::{Failure, Fault, Source};
@@ -39,11 +37,22 @@ impl Parsed {
     }
 }
 
+/// Why there are no values.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// A rule failed.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+    /// Not one list for each rule.
+    #[error("the policies did not answer for every rule")]
+    Incomplete,
+}
+
 /// Policies that can be asked.
 #[derive(Debug)]
 pub(crate) enum Program {
     /// Nothing in them can fail.
-    Machine(Mutex<Machine>),
+    Machine(Machine),
     /// Something can.
     Interpreted(Interpreter),
 }
@@ -55,19 +64,17 @@ impl Program {
         engine.add_data(data.clone())?;
         let first = rules.first().map_or_else(String::new, Clone::clone);
         match Machine::of(&modules, &engine.compile_with_entrypoint(&first.into())?, &rules, data) {
-            Some(machine) => Ok(Self::Machine(Mutex::new(machine))),
+            Some(machine) => Ok(Self::Machine(machine)),
             None => Ok(Self::Interpreted(Interpreter::of(engine, &rules)?)),
         }
     }
 
     /// The value of each of so many rules, in their order; of one that is not defined there is none.
     pub(crate) fn run(&self, input: Value, rules: usize) -> Result<Vec<Option<Value>>, Failure> {
-        let failed = |why: &dyn std::fmt::Display| Failure::new(fault::brief(why));
-        match self {
-            Self::Machine(machine) => {
-                machine.lock().unwrap_or_else(PoisonError::into_inner).run(input, rules).map_err(|why| failed(&why))
-            }
-            Self::Interpreted(interpreter) => interpreter.run(input, rules).map_err(|why| failed(&why)),
-        }
+        let values = match self {
+            Self::Machine(machine) => machine.run(input, rules),
+            Self::Interpreted(interpreter) => interpreter.run(input, rules),
+        };
+        values.map_err(|why| Failure::new(fault::brief(&why)))
     }
 }

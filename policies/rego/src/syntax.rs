@@ -1,11 +1,11 @@
-//! References as they are written down.
+//! References, and names of rules, as they are written down.
 
-use regorus::unstable::{Expr, Module, Span};
+use regorus::unstable::{Expr, Module, Rule, RuleHead, Span};
 
 /// A place in `data`, part by part.
 pub(crate) type Place = Vec<String>;
 
-/// The parts of a reference as far as they are written down: behind a computed one, what follows; before its name, nothing.
+/// The parts of a reference up to the first that is computed; none where it does not begin with a name.
 pub(crate) fn path(mut expression: &Expr) -> Vec<(&str, &Span)> {
     let mut parts = Vec::new();
     loop {
@@ -38,6 +38,28 @@ pub(crate) fn root(mut expression: &Expr) -> Option<&str> {
             Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expression = refr,
             Expr::Var { value, .. } => return value.as_string().ok().map(AsRef::as_ref),
             _ => return None,
+        }
+    }
+}
+
+/// The name of a rule.
+pub(crate) fn name_of(rule: &Rule) -> &Expr {
+    let (Rule::Default { refr, .. }
+    | Rule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. }, .. }) = rule;
+    refr
+}
+
+/// What stands in the brackets of a reference.
+pub(crate) fn indices(mut expression: &Expr) -> Vec<&Expr> {
+    let mut indices = Vec::new();
+    loop {
+        match expression {
+            Expr::RefBrack { refr, index, .. } => {
+                indices.push(index.as_ref());
+                expression = refr;
+            }
+            Expr::RefDot { refr, .. } => expression = refr,
+            _ => return indices,
         }
     }
 }

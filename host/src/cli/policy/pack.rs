@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use standin::policy::PolicyLimits;
 
 use super::super::{print_json, term};
 use super::sources::{Bundle, SourceArgs, suite};
@@ -58,13 +59,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (rules, size) = (manifest.rules.len(), packed.wasm.len());
     let noun = if rules == 1 { "rule" } else { "rules" };
     say!("  {rules} {noun} in {}, {size} bytes, begins with {} KiB of memory", manifest.engine, manifest.memory / 1024)?;
-    if manifest.memory > DEFAULT_MEMORY - HEADROOM {
-        say!("  it needs more memory than the default: set `policy.memory` in standin.toml")?;
+    let most = u64::try_from(PolicyLimits::default().memory)?;
+    if manifest.memory + HEADROOM > most {
+        say!("  that leaves little of the {} MiB it may have: set `policy.memory` in standin.toml", most >> 20)?;
     }
     Ok(())
 }
 
-/// What an evaluation may want besides, in bytes.
+/// What an evaluation should find free, in bytes: its question, its verdict and what is computed between them are seldom a tenth of it.
 const HEADROOM: u64 = 4 << 20;
-/// What `policy.memory` is where standin.toml does not say.
-const DEFAULT_MEMORY: u64 = 32 << 20;

@@ -40,6 +40,13 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
 #[case::value_of_in("package standin\nx if (input.tenant in input.edge.list) == false", 2, 7, "false, not undefined")]
 #[case::value_of_in_by_name("package standin\nx if { y := input.tenant in input.chain; y }", 2, 13, "false, not undefined")]
 #[case::value_of_in_of_a_rule("package standin\nx := input.tenant in input.edge.list", 2, 6, "false, not undefined")]
+#[case::value_of_in_of_a_name("package standin\nx[input.tenant in input.edge.list] := true", 2, 3, "false, not undefined")]
+#[case::value_of_in_of_an_argument(
+    "package standin\nf(x) if some [x, input.tenant in input.chain] in input.edge.list",
+    2,
+    18,
+    "false, not undefined"
+)]
 #[case::object_pattern("package standin\nx if {\"country\": y} = input.edge", 2, 6, "an object is no pattern")]
 #[case::object_pattern_behind("package standin\nx if input.edge = {\"country\": y}", 2, 19, "an object is no pattern")]
 #[case::object_pattern_inside("package standin\nx if [{\"country\": y}] := [input.edge]", 2, 7, "an object is no pattern")]
@@ -183,6 +190,23 @@ fn data_may_be_computed_where_no_rules_stand() {
         "package standin\nimport data.lists\nallow if {\n\tinput.tenant in data.teams[input.flow]\n\tlists[input.tenant][0]\n}\n";
     let found = faults(&[("a.rego", policy)]);
     assert!(found.is_empty(), "{found:#?}");
+    let (lib, below) = ("package lib\nlimits := {\"acme\": true}\n", "package lib\nlimits.acme := true\n");
+    let used = "package standin\nallow if data.lib.limits[input.tenant]\ndeny contains \"x\" if data.lib.tenants[input.tenant]\n";
+    let data = ("lib/data.json", "{\"tenants\": {\"globex\": true}}");
+    let found = faults(&[("a.rego", used), ("lib.rego", lib), data]);
+    assert!(found.is_empty(), "{found:#?}");
+    let found = faults(&[("a.rego", used), ("lib.rego", below), data]);
+    assert!(found.len() == 1 && found[0].message.contains("rules stand below `data.lib.limits`"), "{found:#?}");
+}
+
+#[test]
+fn parts_of_a_rule_are_defined_in_one_way() {
+    for rules in ["default x[\"a\"] := 1\nx[\"a\"] := 2 if input.step", "x[input.tenant].b := 1\nx.c := 2", "x.a := 1\nx.b := 2"]
+    {
+        let policy = format!("{ALLOW}deny contains \"x\" if x.a == 1\n{rules}\n");
+        let found = faults(&[("a.rego", &policy)]);
+        assert!(found.iter().all(|fault| !fault.message.contains("define") && !fault.message.contains("default")), "{found:#?}");
+    }
 }
 
 #[test]
