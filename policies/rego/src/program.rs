@@ -52,9 +52,9 @@ pub(crate) enum Unanswered {
 #[derive(Debug)]
 pub(crate) enum Program {
     /// Nothing in them can fail.
-    Machine(Machine),
+    Machine(Box<Machine>),
     /// Something can.
-    Interpreted(Interpreter),
+    Interpreted(Box<Interpreter>),
 }
 
 impl Program {
@@ -64,8 +64,8 @@ impl Program {
         engine.add_data(data.clone())?;
         let first = rules.first().map_or_else(String::new, Clone::clone);
         match Machine::of(&modules, &engine.compile_with_entrypoint(&first.into())?, &rules, data) {
-            Some(machine) => Ok(Self::Machine(machine)),
-            None => Ok(Self::Interpreted(Interpreter::of(engine, &rules)?)),
+            Some(machine) => Ok(Self::Machine(Box::new(machine))),
+            None => Ok(Self::Interpreted(Box::new(Interpreter::of(engine, &rules)?))),
         }
     }
 
