@@ -17,17 +17,15 @@ use crate::syntax::{Place, indices, name_of, path, place_of, string, text_of};
 const PACKAGE: &str = "standin";
 
 /// Builtins of OPA that would have to reach out of the sandbox, and what to do instead.
-const OUTSIDE: [(&str, &str); 6] = [
+const OUTSIDE: [(&str, &str); 7] = [
     ("time.now_ns", "there is no clock: `input.now` is the time of the request, in seconds"),
     ("rand.intn", "there is no randomness: the same input has the same answer"),
     ("uuid.rfc4122", "there is no randomness: the same input has the same answer"),
     ("http.send", "there is no network: facts reach a policy in `input` and in `data.json`"),
     ("net.lookup_ip_addr", "there is no network: facts reach a policy in `input` and in `data.json`"),
     ("opa.runtime", "there is no runtime to ask: the same input has the same answer"),
+    ("print", "nobody would see it: `deny` and `reasons` say why"),
 ];
-
-/// A builtin that regorus does not list; nobody sees what it prints.
-const PRINT: &str = "print";
 
 /// What the input document holds.
 enum Shape {
@@ -339,7 +337,7 @@ impl Checker {
         let name = text_of(&path(function));
         let message = if let Some((_, instead)) = OUTSIDE.into_iter().find(|(known, _)| *known == name) {
             format!("`{name}` cannot be answered here; {instead}")
-        } else if self.is_ours(&name) || name == PRINT {
+        } else if self.is_ours(&name) {
             return;
         } else if let Some((_, wanted)) = BUILTINS.get(name.as_str()) {
             let wanted = usize::from(*wanted);

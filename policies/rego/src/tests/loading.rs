@@ -32,6 +32,7 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
 #[case::clock("package standin\nx if time.now_ns() > 1", 2, 6, "`input.now` is the time")]
 #[case::randomness("package standin\nx if rand.intn(\"a\", 2) > 1", 2, 6, "no randomness")]
 #[case::network("package standin\nx if http.send({}).body", 2, 6, "no network")]
+#[case::print("package standin\nx if print(\"here\")", 2, 6, "nobody would see it")]
 #[case::with("package standin\nx if allow with input.tenant as \"acme\"", 2, 12, "belongs into tests")]
 #[case::misspelt("package standin\nmax_tll := 60", 2, 1, "nothing uses the rule `max_tll`")]
 #[case::limit_with_arguments("package standin\nmax_ttl(x) := 60", 2, 1, "has to be a rule with one value")]
