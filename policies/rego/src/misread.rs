@@ -205,6 +205,10 @@ impl Reader<'_> {
                                    condition of its own";
                     self.faults.push(fault::at(span, message));
                 }
+                if key.is_some() {
+                    let message = "a key before `in` holds here where it and what it stands for are both undefined: compare the member by `==`";
+                    self.faults.push(fault::at(span, message));
+                }
                 self.all(key.iter().chain([value, collection]));
             }
         }

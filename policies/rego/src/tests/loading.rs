@@ -48,6 +48,7 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
     18,
     "false, not undefined"
 )]
+#[case::key_of_in("package standin\nx if \"role\", input.step in input.edge", 2, 7, "a key before `in`")]
 #[case::object_pattern("package standin\nx if {\"country\": y} = input.edge", 2, 6, "an object is no pattern")]
 #[case::object_pattern_behind("package standin\nx if input.edge = {\"country\": y}", 2, 19, "an object is no pattern")]
 #[case::object_pattern_inside("package standin\nx if [{\"country\": y}] := [input.edge]", 2, 7, "an object is no pattern")]
