@@ -37,6 +37,8 @@ pub struct SeenToken {
     pub role: TokenRole,
     /// The registered issuer.
     pub issuer: String,
+    /// Its name in `lineage` and in the space `revocation`.
+    pub id: String,
     /// `typ` of its header.
     pub typ: Option<String>,
     /// The claims.
@@ -183,8 +185,8 @@ impl Evidence {
     }
 
     /// A signature was right.
-    pub fn saw_token(&mut self, role: TokenRole, issuer: &str, typ: Option<&str>, claims: Map<String, Value>) {
-        self.tokens.push(SeenToken { role, issuer: issuer.to_owned(), typ: typ.map(str::to_owned), claims });
+    pub fn saw_token(&mut self, role: TokenRole, issuer: &str, id: &str, typ: Option<&str>, claims: Map<String, Value>) {
+        self.tokens.push(SeenToken { role, issuer: issuer.to_owned(), id: id.to_owned(), typ: typ.map(str::to_owned), claims });
     }
 
     /// The directory has answered about an account.

@@ -198,8 +198,8 @@ impl crate::bindings::keys::Host for KeysView<'_> {
             Err(_elapsed) => return Err(KeyError::Unavailable),
         };
         if let Some(role) = token.role {
-            let Verified { issuer, typ, .. } = &token.verified;
-            self.evidence.saw_token(role, issuer, typ.as_deref(), token.claims);
+            let Verified { issuer, id, typ, .. } = &token.verified;
+            self.evidence.saw_token(role, issuer, id, typ.as_deref(), token.claims);
         }
         Ok(token.verified)
     }

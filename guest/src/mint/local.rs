@@ -143,6 +143,7 @@ fn not_signed(error: KeyError) -> Problem {
         | KeyError::BadSignature
         | KeyError::Malformed
         | KeyError::Algorithm
+        | KeyError::Throttled(_)
         | KeyError::Other(_) => MintError::Refused,
     };
     Problem::from(mint).because(format!("{error:?}"))

@@ -64,7 +64,7 @@ impl<P: Ports> Reading<'_, P> {
         self.check_may_act()?;
         let sub = self.name("sub")?.ok_or(SubjectError::MissingClaim)?;
         let tenant = self.tenant(&issuer)?;
-        let scopes = self.scopes()?.or_else(|| issuer.scopes.clone()).unwrap_or_default();
+        let scopes = self.scopes(&issuer.scope_claims)?.or_else(|| issuer.scopes.clone()).unwrap_or_default();
         let token = Resolved {
             kind: "external",
             id: String::new(),
@@ -74,7 +74,7 @@ impl<P: Ports> Reading<'_, P> {
             scopes_by: "subject",
             expires_at: Some(expires_at),
             chain: self.chain()?,
-            lineage: self.name("jti")?.map(str::to_owned).into_iter().collect(),
+            lineage: vec![verified.id.clone()],
             account: None,
             host: None,
             provisional: false,
@@ -148,7 +148,7 @@ impl<P: Ports> Reading<'_, P> {
             id: sub.to_owned(),
             obo_type,
             tenant: tenant.to_owned(),
-            scopes: Some(self.scopes()?.unwrap_or_default()),
+            scopes: Some(self.scopes(&["scope".to_owned()])?.unwrap_or_default()),
             scopes_by: "subject",
             expires_at: Some(expires_at),
             chain: self.chain()?,
@@ -204,9 +204,9 @@ impl<P: Ports> Reading<'_, P> {
         }
     }
 
-    /// The token's own scope (RFC 8693 §4.2; `scp` as some issuers have it).
-    fn scopes(&self) -> Result<Option<Vec<String>>, Problem> {
-        let claimed = ["scope", "scp"].into_iter().find(|name| self.claims.get(name).is_some());
+    /// The token's own scope (RFC 8693 §4.2), in the first of these claims that is there.
+    fn scopes(&self, names: &[String]) -> Result<Option<Vec<String>>, Problem> {
+        let claimed = names.iter().find(|name| self.claims.get(name).is_some());
         let Some(name) = claimed else { return Ok(None) };
         let listed = self.claims.strings(name)?;
         Ok(Some(listed.into_iter().flat_map(scope::split).collect()))
@@ -251,7 +251,7 @@ fn not_verified(error: KeyError) -> Problem {
         KeyError::Malformed => SubjectError::Malformed,
         KeyError::Algorithm => SubjectError::Algorithm,
         KeyError::Unavailable => SubjectError::Unavailable,
-        KeyError::Refused(_) | KeyError::AuditFailed | KeyError::Other(_) => return keys_failed(error),
+        KeyError::Refused(_) | KeyError::AuditFailed | KeyError::Throttled(_) | KeyError::Other(_) => return keys_failed(error),
     };
     Problem::from(subject).because(format!("{error:?}"))
 }

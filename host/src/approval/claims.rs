@@ -45,9 +45,9 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// `scope` (RFC 8693 §4.2), else `scp` as some issuers write it.
-    pub(super) fn scope(self) -> Result<Option<Vec<String>>, Malformed> {
-        let texts = match self.get("scope").or_else(|| self.get("scp")) {
+    /// The scope (RFC 8693 §4.2), in the first of these claims that is there.
+    pub(super) fn scope(self, names: &[String]) -> Result<Option<Vec<String>>, Malformed> {
+        let texts = match names.iter().find_map(|name| self.get(name)) {
             None => return Ok(None),
             Some(Value::String(text)) => vec![text.as_str()],
             Some(list) => strings(list)?,

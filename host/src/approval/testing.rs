@@ -69,6 +69,7 @@ pub(crate) fn issuer(name: &str, url: &str, role: IssuerRole, mapping: SubjectMa
         tenant_claim: Some("tenant".into()),
         mapping,
         scopes: None,
+        scope_claims: texts(&["scope", "scp"]),
         types: texts(&["jwt"]),
         attributes: vec![],
     }
@@ -102,6 +103,7 @@ pub(crate) fn book() -> Book {
         scopes: Some(texts(&["read", "write"])),
         max_ttl: Some(500),
         tenants: Some(texts(&["acme", "globex"])),
+        unbound: false,
         attributes: vec![],
     };
     Book {
@@ -229,7 +231,7 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("external", id::external("corp", "alice"));
-        world.evidence.saw_token(TokenRole::Subject, IDP, Some("jwt"), claims.as_object().unwrap().clone());
+        world.evidence.saw_token(TokenRole::Subject, IDP, "name-of-the-foreign-one", Some("jwt"), claims.as_object().unwrap().clone());
         world
     }
 
@@ -240,7 +242,7 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("user", id::user("acme", &user.id));
-        world.evidence.saw_token(TokenRole::Subject, SSO, Some("jwt"), claims.as_object().unwrap().clone());
+        world.evidence.saw_token(TokenRole::Subject, SSO, "name-of-the-foreign-one", Some("jwt"), claims.as_object().unwrap().clone());
         world.evidence.saw_user(UserKey::External(("sso".into(), "alice@example.com".into())), Some(&user));
         world
     }
@@ -255,7 +257,7 @@ impl World {
         let mut world = Self::new("user", "user:acme:u-1".into());
         world.input.ttl = 100;
         world.evidence.saw_user(UserKey::Id("u-1".into()), Some(&alice()));
-        world.evidence.saw_token(TokenRole::Own, OURS, Some("at+jwt"), claims.as_object().unwrap().clone());
+        world.evidence.saw_token(TokenRole::Own, OURS, "own-token-own-token-own", Some("at+jwt"), claims.as_object().unwrap().clone());
         world
     }
 

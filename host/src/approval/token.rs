@@ -77,7 +77,7 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
         csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
         sfdc_account_id: claims.text("sfdc_account_id")?.map(str::to_owned),
     };
-    let mut inherited = inherit(question, claims, Some(Vec::new()))?;
+    let mut inherited = inherit(question, claims, &["scope".to_owned()], Some(Vec::new()))?;
     let kind = own_kind(sub, obo_type);
     let known = match &account.account_id {
         Some(account) => still_live(question, kind, sub, account)?,
@@ -183,7 +183,7 @@ fn examine_foreign(
     if !issuer.audiences.iter().any(|audience| addressed.contains(&audience.as_str())) {
         return Err(Unproven::TokenAudience);
     }
-    let mut inherited = inherit(question, claims, issuer.scopes.clone())?;
+    let mut inherited = inherit(question, claims, &issuer.scope_claims, issuer.scopes.clone())?;
     let accounts = user.map(|user| subject::memberships(question, user)).transpose()?.unwrap_or_default();
     inherited.terms.extend(user.and_then(|user| user.scopes.clone()));
     let known = user.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
@@ -192,7 +192,7 @@ fn examine_foreign(
             SubjectMapping::Namespaced => Kind::External,
             SubjectMapping::Directory(_) | SubjectMapping::AsIs => Kind::User,
         },
-        lineage: claims.text("jti")?.map(str::to_owned).into_iter().collect(),
+        lineage: vec![token.id.clone()],
         accounts: Accounts::AtMostOneOf(accounts),
         attributes: told(&issuer.issuer, claims, &known),
         ..inherited
@@ -211,8 +211,13 @@ fn tenant<'a>(issuer: &'a Issuer, claims: Claims<'_>) -> Result<&'a str, Unprove
     }
 }
 
-/// What holds for every subject token: time, `may_act`, the chain, the scope it carries (else `scopes`, else none).
-fn inherit(question: &Question<'_>, claims: Claims<'_>, scopes: Option<Vec<String>>) -> Result<Subject, Unproven> {
+/// What holds for every subject token: time, `may_act`, the chain, the scope it carries in `scope_claims` (else `scopes`, else none).
+fn inherit(
+    question: &Question<'_>,
+    claims: Claims<'_>,
+    scope_claims: &[String],
+    scopes: Option<Vec<String>>,
+) -> Result<Subject, Unproven> {
     let settings = question.registry.settings();
     let remaining = claims.remaining(question.now, u64::from(settings.leeway)).map_err(|why| match why {
         TimeFault::Malformed => Unproven::TokenMalformed,
@@ -230,7 +235,7 @@ fn inherit(question: &Question<'_>, claims: Claims<'_>, scopes: Option<Vec<Strin
         kind: Kind::External,
         provisional: false,
         obo_type: BY_TOKEN.to_owned(),
-        terms: vec![claims.scope()?.or(scopes).unwrap_or_default()],
+        terms: vec![claims.scope(scope_claims)?.or(scopes).unwrap_or_default()],
         expires_at: Some(question.now.saturating_add(remaining)),
         act,
         lineage: Vec::new(),

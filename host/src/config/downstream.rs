@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fault::Problem;
 use super::reader::{Once, Section, values};
-use super::value::{audience, duration, lifetime, name, origin, path, scope, size, tenant, text};
+use super::value::{audience, boolean, duration, lifetime, name, origin, path, scope, size, tenant, text};
 use super::{Provider, ProviderCredential};
 use crate::registry::Audience;
 
@@ -37,8 +37,9 @@ fn read_audience(mut section: Section<'_>, max_ttl: u32, once: &mut Once<String>
     let scopes = section.list("scopes", text(scope)).map(|scopes| values(&scopes));
     let max_ttl = section.optional("max_ttl", lifetime(max_ttl)).map(|found| found.value);
     let tenants = section.filled("tenants", text(tenant)).map(|tenants| values(&tenants));
+    let unbound = section.or("unbound", boolean, false);
     section.finish();
-    Some(Audience { id: id?.value, flow, provider: None, scopes, max_ttl, tenants, attributes: Vec::new() })
+    Some(Audience { id: id?.value, flow, provider: None, scopes, max_ttl, tenants, unbound, attributes: Vec::new() })
 }
 
 /// Every `[[provider]]`.

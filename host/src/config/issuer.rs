@@ -65,10 +65,11 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
     };
     let types = section.filled("types", text(media_type)).map(|types| values(&types));
     let scopes = section.list("scopes", text(scope)).map(|scopes| values(&scopes));
+    let scope_claims = section.list("scope_claims", text(claim)).map(|claims| values(&claims));
     let tenant_claim = section.optional("tenant_claim", text(claim)).map(|claim| claim.value);
     let mapping = mapping(&mut section);
     if caller {
-        for key in ["subject", "subject_claim", "tenant_claim", "scopes"].into_iter().filter(|key| section.has(key)) {
+        for key in ["subject", "subject_claim", "tenant_claim", "scopes", "scope_claims"].into_iter().filter(|key| section.has(key)) {
             section.report(key, Problem::Useless { condition: "`role = \"subject\"`" });
         }
     } else {
@@ -85,6 +86,7 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
             tenant_claim,
             mapping,
             scopes,
+            scope_claims: scope_claims.unwrap_or_else(|| ["scope", "scp"].map(str::to_owned).to_vec()),
             types: types.unwrap_or_else(|| ["at+jwt", "jwt", ""].map(str::to_owned).to_vec()),
             attributes: Vec::new(),
         },

@@ -156,6 +156,7 @@ impl Registry for Registered {
             tenant_claim: None,
             mapping: SubjectMapping::Namespaced,
             scopes: None,
+            scope_claims: Vec::new(),
             types: Vec::new(),
             attributes: Vec::new(),
         }))

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
 
@@ -146,6 +148,7 @@ impl Verifier {
         }
         self.check(token, &signature, jws.message, algorithm, &signer)?;
         let verified = Verified {
+            id: name_of(token, &jws.claims, &signer),
             issuer: signer.issuer,
             key_thumbprint: signer.key.thumbprint().to_owned(),
             alg: jws.alg,
@@ -236,6 +239,26 @@ impl Verifier {
         cache.insert(entry, now);
         Ok(())
     }
+}
+
+/// The name of a token in `lineage`: our own `jti`, or of a foreign one a digest in which no two issuers' `jti` collide. A token without
+/// `jti` is named by all of it.
+fn name_of(token: &str, claims: &Map<String, Value>, signer: &Signer) -> String {
+    let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| !jti.is_empty());
+    if let (Some(TokenRole::Own), Some(jti)) = (signer.role, jti) {
+        return jti.to_owned();
+    }
+    let mut context = digest::Context::new(&digest::SHA256);
+    let parts = match jti {
+        Some(jti) => ["jti", &signer.issuer, jti],
+        None => ["token", &signer.issuer, token],
+    };
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let half = context.finish();
+    URL_SAFE_NO_PAD.encode(half.as_ref().get(..16).unwrap_or_default())
 }
 
 /// SHA-256 over everything the answer depends on, each part with its length before it.

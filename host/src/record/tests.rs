@@ -115,7 +115,7 @@ fn a_known_callers_attempt_is_written_with_the_last_decision() {
 fn a_caller_with_a_verified_token_is_a_stranger_until_a_client_names_it() {
     let mut evidence = Evidence::default();
     let claims = json!({ "sub": "router", "jti": "not-recorded" }).as_object().unwrap().clone();
-    evidence.saw_token(TokenRole::Caller, "https://callers.example.com", Some("jwt"), claims);
+    evidence.saw_token(TokenRole::Caller, "https://callers.example.com", "name-of-the-callers", Some("jwt"), claims);
     let event = host_failure("corr-1", &evidence, "runtime.trap").unwrap();
     assert_eq!(event.anonymous.as_deref(), Some("runtime.trap"));
     assert!(!event.json.contains("not-recorded"));

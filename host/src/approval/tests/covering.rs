@@ -285,7 +285,7 @@ fn a_foreign_token_has_a_lineage_and_no_account() {
     let mut claims = world.claims();
     claims["obo_type"] = json!("token");
     assert_eq!(sign(&mut world, &claims), Err(Refusal::Lineage));
-    claims["lineage"] = json!(["foreign-1"]);
+    claims["lineage"] = json!(["name-of-the-foreign-one"]);
     sign(&mut world, &claims).unwrap();
     claims["account_id"] = json!("a-1");
     assert_eq!(sign(&mut world, &claims), Err(Refusal::Account));

@@ -283,6 +283,7 @@ fn callers_by_token() {
         world.evidence.saw_token(
             TokenRole::Caller,
             "https://callers.example.com",
+            "name-of-the-callers",
             Some("jwt"),
             claims.as_object().unwrap().clone(),
         );

@@ -57,7 +57,8 @@ async fn verifies_a_subject_token(#[case] algorithm: Algorithm, #[values(true, f
     for _ in 0..2 {
         let token = case.subject(&key.token(CORP)).await.unwrap();
         assert_eq!(token.role, Some(TokenRole::Subject));
-        let Verified { issuer, key_thumbprint, alg, typ, claims: found } = token.verified;
+        let Verified { issuer, id, key_thumbprint, alg, typ, claims: found } = token.verified;
+        assert_eq!(id.len(), 22);
         assert_eq!((issuer.as_str(), key_thumbprint.as_str()), (CORP, key.0.kid()));
         assert_eq!((alg.as_str(), typ.as_deref(), found), (algorithm.name(), Some("JWT"), claims(CORP)));
     }
