@@ -1,4 +1,5 @@
-//! Reading whole what has a longest length: what is longer is an error, and never its first part.
+//! Reading whole what has a longest length: what is longer is an error, and never its first part. Texts begin behind the byte-order mark
+//! that some editors write (RFC 8259 §8.1, Unicode 23.8).
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
@@ -18,6 +19,39 @@ pub fn read(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The same of a text.
+///
+/// # Errors
+/// As [`read`], and where it is not UTF-8: [`ErrorKind::InvalidData`].
+pub fn text(from: impl Read, most: u64) -> io::Result<String> {
+    let mut text = String::from_utf8(read(from, most)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
+}
+
+/// The same of what is read piece by piece.
+///
+/// # Errors
+/// Where its beginning cannot be read.
+pub fn past_mark<R: Read>(mut from: R) -> io::Result<impl Read> {
+    let mut begin = Vec::new();
+    from.by_ref().take(MARK.len_utf8() as u64).read_to_end(&mut begin)?;
+    if without_mark(&begin).is_empty() {
+        begin.clear();
+    }
+    Ok(io::Cursor::new(begin).chain(from))
+}
+
+/// What follows a byte-order mark, or all of it.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
+/// The byte-order mark.
+const MARK: char = '\u{feff}';
+
 /// Reads a whole file. What is none is refused, and a pipe in its place holds nobody up.
 ///
 /// # Errors
@@ -34,6 +68,21 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_begins_behind_its_mark() {
+        for (bytes, expected) in
+            [(&b"\xef\xbb\xbfabc"[..], "abc"), (b"abc", "abc"), (b"", ""), (b"\xef\xbb\xbf", ""), (b"a\xef\xbb\xbf", "a\u{feff}")]
+        {
+            assert_eq!(text(bytes, 9).unwrap(), expected);
+            let mut rest = String::new();
+            past_mark(bytes).unwrap().read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, expected);
+            assert_eq!(without_mark(bytes), expected.as_bytes());
+        }
+        assert_eq!(text(&b"\xff"[..], 9).unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(text(&b"\xef\xbb"[..], 9).unwrap_err().kind(), ErrorKind::InvalidData);
+    }
 
     #[test]
     fn a_byte_too_many_is_an_error() {

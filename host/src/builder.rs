@@ -55,6 +55,10 @@ const MAX_ANSWER: usize = 1 << 20;
 /// The longest component file, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
 
+/// The parts that databases are for, as errors name them.
+const DIRECTORY: &str = "directory";
+const STORE: &str = "store";
+
 /// Why there is no [`Standin`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -76,10 +80,12 @@ pub enum BuildError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A policy module cannot become live.
-    #[error("policy {slot}: {source}")]
+    #[error("policy {slot}{}: {source}", source.file(file.as_deref()))]
     Policy {
         /// In which slot: `platform`, or `tenant:` and the tenant.
         slot: String,
+        /// The module's file, where it is in one.
+        file: Option<PathBuf>,
         /// The cause.
         source: LoadError,
     },
@@ -90,11 +96,23 @@ pub enum BuildError {
     #[error("keys: {0}")]
     Keys(#[from] KeyFileError),
     /// The database of directory or store.
-    #[error("database: {0}")]
-    Database(#[from] SqliteError),
+    #[error("the {part}'s database {}: {source}", path.display())]
+    Database {
+        /// `directory` or `store`.
+        part: &'static str,
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        source: SqliteError,
+    },
     /// The audit log.
-    #[error("audit: {0}")]
-    Audit(#[from] OpenError),
+    #[error("audit {}: {source}", path.display())]
+    Audit {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        source: OpenError,
+    },
     /// There is no directory database, and an empty one would know nobody.
     #[error("there is no directory database {}: run `standin directory import` or `standin init`", .0.display())]
     NoDirectory(PathBuf),
@@ -122,6 +140,9 @@ pub enum BuildError {
     /// A reload changes what is in use from the start to the end.
     #[error("only a restart can change {}", .0.join(", "))]
     NeedsRestart(Vec<&'static str>),
+    /// A reload would leave nobody who may ask for anything.
+    #[error("the configuration has no [[client]] left")]
+    NoClients,
     /// The task that loaded the policy died.
     #[error("loading did not finish")]
     Interrupted,
@@ -138,13 +159,14 @@ impl BuildError {
             | Self::Engine(_)
             | Self::Image(_)
             | Self::Keys(_)
-            | Self::Database(_)
-            | Self::Audit(_)
+            | Self::Database { .. }
+            | Self::Audit { .. }
             | Self::Record(_)
             | Self::NoDirectory(_)
             | Self::IssuerKeys { .. }
             | Self::Provider { .. }
             | Self::NeedsRestart(_)
+            | Self::NoClients
             | Self::Interrupted => None,
         }
     }
@@ -406,8 +428,9 @@ impl Builder {
             checkpoint_interval: config.audit.checkpoint_interval,
             ..LogOptions::default()
         };
-        let log = AuditLog::open(&config.audit.path, &SealKey::new(*seal), Arc::clone(keys), Arc::clone(&self.clock), options)?;
-        let log = Arc::new(log);
+        let path = &config.audit.path;
+        let log = AuditLog::open(path, &SealKey::new(*seal), Arc::clone(keys), Arc::clone(&self.clock), options);
+        let log = Arc::new(log.map_err(|source| BuildError::Audit { path: path.clone(), source })?);
         Ok((Arc::clone(&log) as Arc<dyn Audit>, Some(log)))
     }
 
@@ -420,7 +443,7 @@ impl Builder {
         match Database::open(&config.directory) {
             Ok(database) => Ok(Arc::new(SqliteDirectory::new(Arc::new(database)))),
             Err(SqliteError::Missing) => Err(BuildError::NoDirectory(config.directory.clone())),
-            Err(error) => Err(error.into()),
+            Err(source) => Err(BuildError::Database { part: DIRECTORY, path: config.directory.clone(), source }),
         }
     }
 
@@ -429,8 +452,9 @@ impl Builder {
             return Ok(Arc::clone(store));
         }
         let Some(config) = &self.config else { return Ok(Arc::new(MemoryStore::new(Arc::clone(&self.clock)))) };
-        let database = Arc::new(Database::create(&config.store)?);
-        Ok(Arc::new(SqliteStore::new(database, Arc::clone(&self.clock))?))
+        let failed = |source| BuildError::Database { part: STORE, path: config.store.clone(), source };
+        let database = Arc::new(Database::create(&config.store).map_err(failed)?);
+        Ok(Arc::new(SqliteStore::new(database, Arc::clone(&self.clock)).map_err(failed)?))
     }
 }
 

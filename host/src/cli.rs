@@ -7,6 +7,7 @@ mod client;
 mod component;
 mod demo;
 mod directory;
+mod edit;
 mod explain;
 mod init;
 mod keys;
@@ -19,7 +20,7 @@ mod request;
 mod serve;
 mod term;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -92,9 +93,9 @@ enum Command {
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 struct ConfigArg {
-    /// The configuration file.
-    #[arg(long, short, value_name = "FILE", default_value = "standin.toml", env = "STANDIN_CONFIG")]
-    config: PathBuf,
+    /// The configuration file [default: what STANDIN_CONFIG names, or standin.toml].
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// The configuration is wrong, which is exit code 2.
@@ -104,11 +105,13 @@ struct BadConfig(#[from] standin::config::ConfigError);
 
 impl ConfigArg {
     fn read(&self) -> Result<Config, BadConfig> {
-        Ok(Config::read(&self.config)?)
+        Ok(Config::read(&self.path())?)
     }
 
-    fn path(&self) -> &Path {
-        &self.config
+    /// A variable that is set to nothing is not set.
+    fn path(&self) -> PathBuf {
+        let named = || std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(named).unwrap_or_else(|| PathBuf::from("standin.toml"))
     }
 }
 
@@ -173,10 +176,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 async fn build(config: Config) -> anyhow::Result<Standin> {
     match Standin::builder().config(config).build().await {
         Ok(standin) => Ok(standin),
-        Err(error @ BuildError::Audit(OpenError::Locked)) => {
+        Err(error @ BuildError::Audit { source: OpenError::Locked, .. }) => {
             Err(error).context("cannot open the audit log; if a server is running on this configuration, ask that one")
         }
-        Err(BuildError::Audit(error)) if error.is_damage() => Err(error).context(
+        Err(error @ BuildError::Audit { .. }) if error.is_damage() => Err(error).context(
             "the audit log is damaged; `standin audit verify` shows where, and `standin audit accept-damage` lets it go on",
         ),
         Err(error) => Err(error.into()),

@@ -16,7 +16,7 @@ mod tests;
 mod value;
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use toml_edit::Document;
 
 pub use self::fault::{ConfigError, Fault, Problem, Report};
 use self::reader::{Faults, Repeated, Section};
+use crate::bounded;
 use crate::hex;
 use crate::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 
@@ -353,12 +354,10 @@ impl Config {
     /// Where it cannot be read or has any fault; all its faults are in the error.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
-        let mut text = String::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE {
-            return Err(ConfigError::TooLong { file: path.to_owned(), limit: MAX_FILE });
-        }
+        let text = bounded::text(File::open(path).map_err(unreadable)?, MAX_FILE).map_err(|error| match error.kind() {
+            ErrorKind::FileTooLarge => ConfigError::TooLong { file: path.to_owned(), limit: MAX_FILE },
+            _ => unreadable(error),
+        })?;
         Self::check(&text, path, path.parent().unwrap_or(Path::new("")))
     }
 

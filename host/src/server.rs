@@ -3,6 +3,7 @@
 mod activity;
 mod admin;
 mod answer;
+pub mod meters;
 mod readiness;
 mod tls;
 

@@ -58,10 +58,12 @@ pub enum SqliteError {
 }
 
 /// The path in `sqlite:<path>`; a relative one is taken from `base`, the folder of the configuration. Parameters, authorities and
-/// names that SQLite does not take as a file are refused, not ignored: that would be a database that is gone after a restart.
+/// names that SQLite does not take as a file, or takes as a URI of another file, are refused, not ignored: that would be a database that
+/// is gone after a restart, or one here and another there.
 pub(crate) fn path_of_url(url: &str, base: &Path) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
-    let refused = path.is_empty() || path.starts_with("//") || path.starts_with(':') || path.contains(['?', '#', '\0']);
+    let uri = path.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    let refused = uri || path.is_empty() || path.starts_with("//") || path.starts_with(':') || path.contains(['?', '#', '\0']);
     (!refused).then(|| base.join(path))
 }
 
@@ -183,9 +185,10 @@ impl Database {
     }
 
     fn connection(&self) -> Result<Connection, SqliteError> {
-        // Without SQLITE_OPEN_CREATE and SQLITE_OPEN_URI: the path is a path, of a file that is there.
+        // Without SQLITE_OPEN_CREATE and SQLITE_OPEN_URI: the path is a path, of a file that is there. The library that is built in reads a
+        // name that begins with `file:` as a URI all the same; one that begins with a folder does not.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags(Path::new(".").join(&self.path), flags)?;
         connection.busy_timeout(self.busy_timeout)?;
         prepare(&connection)?;
         Ok(connection)

@@ -216,15 +216,72 @@ async fn a_path_outside_of_the_routes_goes_nowhere() {
         ("/expenses/../admin", 400),
         ("/expenses/%2e%2E/admin", 400),
         ("/expenses%2fadmin", 400),
+        ("/expenses/..%2fadmin", 400),
+        ("/expenses/%252e%252e/admin", 400),
+        ("/expenses/%25252e%25252e%25252fadmin", 400),
+        ("/expenses/%2525252525252e", 400),
+        ("/expenses/..%3bx/admin", 400),
+        ("/expenses/..;x=1/admin", 400),
+        ("/expenses/%00", 400),
+        ("/expenses/7%00.png", 400),
+        ("/expenses/%2500", 400),
+        ("/expenses/a%0d%0aset-cookie:b", 400),
+        ("/expenses/%5c..%5cadmin", 400),
+        ("/expenses/%c0%ae%c0%ae/admin", 400),
+        ("/expenses/%zz", 400),
+        ("/expenses/%2", 400),
     ];
     for (path, status) in paths {
-        // By hand: an HTTP client would tidy the path up.
-        let mut connection = TcpStream::connect(setup.url.strip_prefix("http://").unwrap()).await.unwrap();
-        let asked = format!("GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {inbound}\r\nconnection: close\r\n\r\n");
-        connection.write_all(asked.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
+        let answer = by_hand(&setup, "GET", path, &inbound).await;
         assert_eq!(answer.split_whitespace().nth(1), Some(status.to_string().as_str()), "{path}: {answer}");
     }
     assert!(setup.arrived().is_empty());
+    // What only looks odd goes on as it came.
+    for path in ["/expenses/a%20b", "/expenses/100%25", "/expenses/%E2%82%AC/..x", "/expenses/a;b=c?d=%2f..%00"] {
+        let answer = by_hand(&setup, "GET", path, &inbound).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        assert!(setup.arrived().last().unwrap().whole.contains(path), "{path}");
+    }
+}
+
+/// An HTTP client would tidy the path up, and has methods of its own.
+async fn by_hand(setup: &Setup, method: &str, path: &str, inbound: &str) -> String {
+    let mut connection = TcpStream::connect(setup.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let asked = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {inbound}\r\nconnection: close\r\n\r\n");
+    connection.write_all(asked.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_that_are_not_on_the_list_go_nowhere() {
+    let world = World::patient().await;
+    let setup = Setup::new(&world.standin().await).await;
+    let inbound = world.idp.token(json!({}));
+    for method in ["TRACE", "TRACK", "PROPFIND", "get"] {
+        let answer = by_hand(&setup, method, "/expenses", &inbound).await;
+        assert!(answer.starts_with("HTTP/1.1 405") && answer.to_ascii_lowercase().contains("allow: get, head, post"), "{answer}");
+    }
+    assert!(setup.arrived().is_empty());
+    for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.request(method, format!("{}/expenses", setup.url)).bearer_auth(&inbound).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_for_the_gateway_alone_is_not_forwarded() {
+    let world = World::patient().await;
+    let setup = Setup::new(&world.standin().await).await;
+    let inbound = world.idp.token(json!({}));
+    let asked = setup
+        .request("/expenses")
+        .bearer_auth(&inbound)
+        .header("expect", "100-continue")
+        .header("proxy-connection", "keep-alive");
+    assert_eq!(asked.body("a body").send().await.unwrap().status(), 200);
+    let [arrived] = setup.arrived().try_into().unwrap();
+    assert!(!arrived.whole.contains("100-continue") && !arrived.whole.contains("proxy-connection"), "{}", arrived.whole);
 }

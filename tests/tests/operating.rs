@@ -44,6 +44,7 @@ async fn a_hangup_takes_up_a_good_file_whole_and_no_other() {
         (format!("{good}\nunknown = 1\n"), "unknown key"),
         (good.replace("svc-late", "svc late"), "client"),
         (without("issuer = \"https://obo.example.com\"\n"), "issuer"),
+        (without_clients(&good), "no [[client]] left"),
         ("[".to_owned(), "not TOML"),
         (good.replace("[policy]\n", "[policy]\nmodule = \"nothing.wasm\"\n"), "nothing.wasm"),
         (good.replace(&format!("jwks_uri = \"{}\"", world.idp.jwks_uri()), "jwks_file = \"nothing.json\""), "nothing.json"),
@@ -160,6 +161,39 @@ async fn no_token_leaves_while_the_audit_disk_is_full(#[case] durability: &str) 
     assert!(process.stop().success());
     assert_eq!(permits(&world), received);
     world.verify_audit();
+}
+
+/// The sections that register clients, and what belongs to them, taken out.
+fn without_clients(config: &str) -> String {
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in config.lines() {
+        if line.starts_with('[') {
+            inside = line.starts_with("[[client");
+        }
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_there_from_the_start() {
+    let world = World::patient().await;
+    let process = Process::start(&world);
+    let told = reqwest::get(process.url("/metrics")).await.unwrap().text().await.unwrap();
+    let page = std::fs::read_to_string("../docs/http.md").unwrap();
+    let described: Vec<&str> = page.split("| `standin_").skip(1).map(|rest| rest.split(['`', '{']).next().unwrap()).collect();
+    assert!(described.len() > 8, "{described:?}");
+    for name in described {
+        let of = |line: &&str| line.strip_prefix("standin_").and_then(|line| line.strip_prefix(name)).is_some();
+        let values: Vec<&str> = told.lines().filter(of).map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert!(!values.is_empty(), "{name} is not there: {told}");
+        assert!(values.iter().all(|value| *value == "0"), "{name} is not 0: {values:?}");
+    }
+    assert!(process.stop().success());
 }
 
 /// The tokens on record; each once.

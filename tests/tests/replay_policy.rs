@@ -151,3 +151,40 @@ impl Judge for Never {
         Ok(Judgement { verdict, module_digest: "0".repeat(64) })
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_tapes_is_run_and_summed_up() {
+    let world = recording("").await;
+    zoo(&world);
+    for order in ["deny", "deny", "permit"] {
+        recorded(&world, ordered(&json!(order))).await;
+    }
+    // It comes to no policy, then as now.
+    recorded(&world, request("svc-router", user("nobody@example.com"))).await;
+    fs::write(world.path("tapes/0000000000001-broken-0.tape"), "no tape").unwrap();
+    fs::write(world.path("tapes/readme"), "no tape by its name").unwrap();
+    let run = |more: &[&str]| {
+        let mut command = std::process::Command::new(standin_tests::process::binary());
+        let command = command.current_dir(world.folder()).args(["replay", "tapes", "--key", "record.key"]);
+        command.args(more).output().unwrap()
+    };
+    let output = run(&["--policy", "zoo.wasm", "--json"]);
+    let said = page(&output);
+    let count = |name: &str| said[name].as_u64().unwrap();
+    assert_eq!((output.status.code(), count("tapes"), count("changed"), count("failed")), (Some(1), 5, 2, 1), "{said}");
+    assert_eq!((count("same"), count("unasked"), count("differs"), count("other_component")), (1, 1, 0, 0), "{said}");
+    assert_eq!(said["turned"], json!([{ "from": "permit", "to": "deny policy.denied", "tapes": 2 }]));
+    assert_eq!(said["told"].as_array().unwrap().len(), 3);
+    let text = String::from_utf8(run(&["--policy", "zoo.wasm"]).stdout).unwrap();
+    assert!(text.contains("2 permit -> deny policy.denied") && text.contains("5 tapes: "), "{text}");
+    assert!(text.contains("broken") && !text.contains('\u{1b}'), "{text}");
+    // Without a policy: whether each is the same still.
+    fs::remove_file(world.path("tapes/0000000000001-broken-0.tape")).unwrap();
+    let output = run(&["--json"]);
+    let said = page(&output);
+    assert_eq!((output.status.code(), said["same"].as_u64(), said["tapes"].as_u64()), (Some(0), Some(4), Some(4)), "{said}");
+    fs::create_dir(world.path("empty")).unwrap();
+    let mut command = std::process::Command::new(standin_tests::process::binary());
+    let none = command.current_dir(world.folder()).args(["replay", "empty", "--key", "record.key"]).output().unwrap();
+    assert!(String::from_utf8(none.stderr).unwrap().contains("holds no tapes"));
+}

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderName, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -50,19 +50,30 @@ const INVALID_TOKEN: [&str; 12] = [
     "subject.untrusted_issuer",
 ];
 
-/// What belongs to one connection (RFC 9110 §7.6.1), and what could carry the inbound credential on.
-const NOT_FORWARDED: [HeaderName; 11] = [
+/// What is forwarded. TRACE (RFC 9110 §9.3.8) would send the minted token back to whoever asked.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+const METHOD_NAMES: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// How often escapes may be nested in a path: an upstream that undoes more than one is not rare, one that undoes so many is none.
+const ROUNDS: usize = 4;
+
+/// What belongs to one connection (RFC 9110 §7.6.1), what the gateway has met already (RFC 9110 §10.1.1), and what could carry the inbound
+/// credential on.
+const NOT_FORWARDED: [HeaderName; 13] = [
     AUTHORIZATION,
     COOKIE,
     HOST,
     CONTENT_LENGTH,
     CONNECTION,
+    EXPECT,
     TE,
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-authorization"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
 /// Where a path goes, and what a token for it may do.
@@ -159,7 +170,12 @@ impl Gateway {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if leaves_its_folder(request.uri().path()) {
+        if !METHODS.contains(request.method()) {
+            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method", "");
+            response.headers_mut().insert(ALLOW, METHOD_NAMES);
+            return response;
+        }
+        if is_read_two_ways(request.uri().path()) {
             return refusal(StatusCode::BAD_REQUEST, "path", "");
         }
         let Some(route) = self.routes.iter().find(|route| route.covers(request.uri().path())) else {
@@ -233,12 +249,31 @@ impl Gateway {
     }
 }
 
-/// Whether a segment is `.` or `..`, in any spelling and with or without parameters (`..;a=b`): the upstream would see another path
-/// than the route did.
-fn leaves_its_folder(path: &str) -> bool {
-    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
-    let mut segments = path.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
-    path.contains("%2f") || path.contains("%5c") || segments.any(|segment| segment == "." || segment == "..")
+/// Whether the upstream could see another path than the route did: through `.` and `..`, with or without parameters (`..;a=b`), a
+/// backslash, a control character, an escaped slash, what is no UTF-8 or no escape, however often each is escaped.
+fn is_read_two_ways(path: &str) -> bool {
+    let slashes = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
+    let mut seen = path.as_bytes().to_vec();
+    if seen
+        .split(|byte| *byte == b'%')
+        .skip(1)
+        .any(|after| !after.get(..2).is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit)))
+    {
+        return true;
+    }
+    for _round in 0..ROUNDS {
+        let dots = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+        let hidden = seen.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') || std::str::from_utf8(&seen).is_err();
+        if hidden || slashes(&seen) > slashes(path.as_bytes()) || seen.split(|byte| *byte == b'/').any(dots) {
+            return true;
+        }
+        let undone = decoded(&seen);
+        if undone == seen {
+            return false;
+        }
+        seen = undone;
+    }
+    true
 }
 
 /// With percent-encoding undone (RFC 3986 §2.1), where it is that.

@@ -231,7 +231,13 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("external", id::external("corp", "alice"));
-        world.evidence.saw_token(TokenRole::Subject, IDP, "name-of-the-foreign-one", Some("jwt"), claims.as_object().unwrap().clone());
+        world.evidence.saw_token(
+            TokenRole::Subject,
+            IDP,
+            "name-of-the-foreign-one",
+            Some("jwt"),
+            claims.as_object().unwrap().clone(),
+        );
         world
     }
 
@@ -242,7 +248,13 @@ impl World {
         });
         change(&mut claims);
         let mut world = Self::new("user", id::user("acme", &user.id));
-        world.evidence.saw_token(TokenRole::Subject, SSO, "name-of-the-foreign-one", Some("jwt"), claims.as_object().unwrap().clone());
+        world.evidence.saw_token(
+            TokenRole::Subject,
+            SSO,
+            "name-of-the-foreign-one",
+            Some("jwt"),
+            claims.as_object().unwrap().clone(),
+        );
         world.evidence.saw_user(UserKey::External(("sso".into(), "alice@example.com".into())), Some(&user));
         world
     }
@@ -257,7 +269,13 @@ impl World {
         let mut world = Self::new("user", "user:acme:u-1".into());
         world.input.ttl = 100;
         world.evidence.saw_user(UserKey::Id("u-1".into()), Some(&alice()));
-        world.evidence.saw_token(TokenRole::Own, OURS, "own-token-own-token-own", Some("at+jwt"), claims.as_object().unwrap().clone());
+        world.evidence.saw_token(
+            TokenRole::Own,
+            OURS,
+            "own-token-own-token-own",
+            Some("at+jwt"),
+            claims.as_object().unwrap().clone(),
+        );
         world
     }
 

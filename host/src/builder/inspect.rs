@@ -2,9 +2,9 @@
 
 use std::fs::File;
 
-use super::policy::{self, LoadError, check_cases, limits, policy_trust};
+use super::policy::{self, LoadError, check_cases, file_of, limits, policy_trust};
 use super::providers::providers;
-use super::{BuildError, Config, open_keys};
+use super::{BuildError, Config, DIRECTORY, STORE, open_keys};
 use crate::bounded;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, IssuerRegistration, PolicySource};
@@ -32,7 +32,7 @@ pub struct Unusable {
 pub fn inspect(config: &Config) -> Vec<Unusable> {
     let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::default());
     let policy = |key, slot, module| {
-        let usable = self::module(module).map_err(|source| BuildError::Policy { slot, source });
+        let usable = self::module(module).map_err(|source| BuildError::Policy { slot, file: file_of(module), source });
         (key, usable)
     };
     let mut found: Vec<(String, Result<(), BuildError>)> = vec![
@@ -75,7 +75,7 @@ fn module(module: &config::PolicyModule) -> Result<(), LoadError> {
 fn directory(config: &Config) -> Result<(), BuildError> {
     match sqlite::check_file(&config.directory) {
         Err(SqliteError::Missing) => Err(BuildError::NoDirectory(config.directory.clone())),
-        checked => Ok(checked?),
+        checked => checked.map_err(|source| BuildError::Database { part: DIRECTORY, path: config.directory.clone(), source }),
     }
 }
 
@@ -88,7 +88,7 @@ fn record(config: &Config) -> Result<(), BuildError> {
 fn store(config: &Config) -> Result<(), BuildError> {
     match sqlite::check_file(&config.store) {
         Err(SqliteError::Missing) => Ok(()),
-        checked => Ok(checked?),
+        checked => checked.map_err(|source| BuildError::Database { part: STORE, path: config.store.clone(), source }),
     }
 }
 

@@ -77,11 +77,26 @@ pub enum LoadError {
     #[error("no other module was live in this slot since the start")]
     NothingBefore,
     /// The database of the versions that were live.
-    #[error("the versions that were live: {0}")]
-    Database(#[from] SqliteError),
+    #[error("the versions that were live: the store's database {}: {source}", path.display())]
+    Database {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        source: SqliteError,
+    },
 }
 
 impl LoadError {
+    /// The module's file as it follows the slot's name; nothing where the error names the file itself.
+    pub(super) fn file(&self, file: Option<&Path>) -> String {
+        match self {
+            Self::Unreadable { .. } | Self::TrustedKey { .. } | Self::Candidate { .. } | Self::Database { .. } => String::new(),
+            Self::Trust(_) | Self::Module(_) | Self::Package(_) | Self::Cases(_) | Self::Fails { .. } | Self::NothingBefore => {
+                file.map(|file| format!(" ({})", file.display())).unwrap_or_default()
+            }
+        }
+    }
+
     /// Which step failed, in one word: a stranger may know it.
     pub fn code(&self) -> &'static str {
         match self {
@@ -91,7 +106,7 @@ impl LoadError {
             Self::Trust(TrustError::Signature(_)) => "signature",
             Self::Trust(TrustError::Package(_)) | Self::Package(_) => "manifest",
             Self::Trust(TrustError::Older { .. }) => "version",
-            Self::Trust(TrustError::Floor(_)) | Self::Database(_) => "database",
+            Self::Trust(TrustError::Floor(_)) | Self::Database { .. } => "database",
             Self::Module(PolicyError::Import(_)) => "imports",
             Self::Module(PolicyError::World(_)) => "world",
             Self::Module(PolicyError::Describe(_)) => "describe",
@@ -109,7 +124,7 @@ impl Loader {
     pub(super) fn policies(&self, policy: Option<&config::Policy>) -> Result<(Arc<PolicySlots>, Vec<Refused>), BuildError> {
         let Some(policy) = policy else {
             let module = self.module(BASELINE, PolicyLimits::default());
-            let module = module.map_err(|source| BuildError::Policy { slot: PLATFORM.to_owned(), source })?;
+            let module = module.map_err(|source| BuildError::Policy { slot: PLATFORM.to_owned(), file: None, source })?;
             let slot = self.slot(PLATFORM, Arc::new(module), BreakerOptions::default(), None);
             return Ok((Arc::new(PolicySlots::new(slot, BTreeMap::new())), Vec::new()));
         };
@@ -121,15 +136,16 @@ impl Loader {
         let mut load = |slot: String, module: &config::PolicyModule| {
             let (live, mut kept) = (live(&slot), Vec::new());
             let loaded = self.configured(&slot, module, breaker, live.as_ref(), &mut kept);
-            refused.extend(kept.into_iter().map(|source| Refused { slot: slot.clone(), source }));
+            let file = file_of(module);
+            refused.extend(kept.into_iter().map(|source| Refused { slot: slot.clone(), file: file.clone(), source }));
             match (loaded, live) {
                 (Ok(loaded), _) => Ok(loaded),
                 // One tenant's file must not keep the others from what they are to get, nor the platform's.
                 (Err(source), Some(live)) if slot != PLATFORM => {
-                    refused.push(Refused { slot, source });
+                    refused.push(Refused { slot, file, source });
                     Ok(live)
                 }
-                (Err(source), _) => Err(BuildError::Policy { slot, source }),
+                (Err(source), _) => Err(BuildError::Policy { slot, file, source }),
             }
         };
         let platform = load(PLATFORM.to_owned(), &policy.platform)?;
@@ -140,20 +156,22 @@ impl Loader {
         let slots = PolicySlots::new(platform, tenants.collect::<Result<_, BuildError>>()?);
         // Only now that all of them may be live is any of them the one that nothing older may follow.
         for slot in slots.each() {
-            self.raise_floor(slot).map_err(|source| BuildError::Policy { slot: slot.name().to_owned(), source })?;
+            let failed = |source| BuildError::Policy { slot: slot.name().to_owned(), file: None, source };
+            self.raise_floor(slot).map_err(failed)?;
         }
         Ok((Arc::new(slots), refused))
     }
 
     /// What is live, with the module that was in this slot before: one that is trusted still.
     pub(super) fn rolled_back(&self, slot: &str) -> Result<Arc<PolicySlots>, BuildError> {
-        let nothing = || BuildError::Policy { slot: slot.to_owned(), source: LoadError::NothingBefore };
+        let nothing = || BuildError::Policy { slot: slot.to_owned(), file: None, source: LoadError::NothingBefore };
         let live = self.rollout.live().ok_or_else(nothing)?;
         let previous = self.rollout.previous(slot).ok_or_else(nothing)?;
         let configured = self.rollout.configured();
         if let Some(module) = configured.as_ref().and_then(|policy| module_of(policy, slot)) {
             let trusted = policy_trust(module).and_then(|trust| Ok(trust.check(previous.wasm())?));
-            trusted.map_err(|source| BuildError::Policy { slot: slot.to_owned(), source })?;
+            let failed = |source| BuildError::Policy { slot: slot.to_owned(), file: file_of(module), source };
+            trusted.map_err(failed)?;
         }
         let breaker = configured.as_ref().map(breaker).unwrap_or_default();
         let shadow = live.find(slot).and_then(|slot| slot.shadow()).map(|shadow| Arc::clone(shadow.candidate()));
@@ -274,7 +292,16 @@ pub(super) fn check_cases(module: &PolicyModule, wasm: &[u8], clock: &dyn Clock)
 /// A module that may not be live where another one stays in its place.
 pub(super) struct Refused {
     pub(super) slot: String,
+    pub(super) file: Option<PathBuf>,
     pub(super) source: LoadError,
+}
+
+/// Where a module lies, if it is not built in.
+pub(super) fn file_of(module: &config::PolicyModule) -> Option<PathBuf> {
+    match &module.source {
+        PolicySource::Baseline => None,
+        PolicySource::File(path) => Some(path.clone()),
+    }
 }
 
 /// The module that a slot is configured with.
@@ -303,7 +330,7 @@ pub fn policy_trust(policy: &config::PolicyModule) -> Result<Trust, LoadError> {
         let unreadable = |source| LoadError::Unreadable { path: path.clone(), source };
         let bytes = bounded::read_file(path, MAX_KEY).map_err(unreadable)?;
         let broken = |source| LoadError::TrustedKey { path: path.clone(), source };
-        trust.keys.add(&String::from_utf8_lossy(&bytes)).map_err(broken)?;
+        trust.keys.add(&String::from_utf8_lossy(bounded::without_mark(&bytes))).map_err(broken)?;
     }
     Ok(trust)
 }

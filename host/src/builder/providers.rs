@@ -41,6 +41,7 @@ fn read_credential(credential: &config::ProviderCredential) -> Result<ProviderCr
         )));
     }
     let bytes = Zeroizing::new(bounded::read(file, MAX_SECRET).map_err(unreadable)?);
-    let secret = std::str::from_utf8(&bytes).map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let secret = std::str::from_utf8(bounded::without_mark(&bytes))
+        .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     Ok(ProviderCredential::new(&credential.client_id, Zeroizing::new(secret.trim().to_owned())))
 }

@@ -1,14 +1,14 @@
 //! Makes snapshots: at the start, and again whenever something of them changes while requests are served.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use tokio::sync::Mutex;
 
-use super::policy::Refused;
+use super::policy::{LoadError, Refused};
 use super::{BuildError, Parts, Source, inspect, open_keys, read};
 use crate::audit::{Audit, AuditError};
 use crate::clock::Clock;
@@ -98,8 +98,10 @@ impl Loader {
         Ok(Loaded { snapshot: Snapshot { registry, keys, judge }, slots, refused })
     }
 
-    pub(super) fn store_database(&self) -> Result<Database, SqliteError> {
-        Database::create(self.store.as_deref().ok_or(SqliteError::Missing)?)
+    pub(super) fn store_database(&self) -> Result<Database, LoadError> {
+        let path = self.store.as_deref().unwrap_or(Path::new(""));
+        let opened = if path.as_os_str().is_empty() { Err(SqliteError::Missing) } else { Database::create(path) };
+        opened.map_err(|source| LoadError::Database { path: path.to_owned(), source })
     }
 
     /// The lane of the candidates; runs within a tokio runtime.
@@ -115,11 +117,15 @@ impl Standin {
     ///
     /// # Errors
     /// The first part that cannot be used; [`BuildError::NeedsRestart`] where it differs from the configuration of the start in
-    /// anything else.
+    /// anything else, [`BuildError::NoClients`] where nobody could ask for anything any more.
     pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
         let fixed = self.inner.loader.begun_with.as_ref().map(|old| old.needing_restart(&config)).unwrap_or_default();
         if !fixed.is_empty() {
             return Err(BuildError::NeedsRestart(fixed));
+        }
+        // A file that was emptied or cut off by mistake would turn everybody away.
+        if config.clients.is_empty() && self.inner.loader.parts.registry.is_none() {
+            return Err(BuildError::NoClients);
         }
         self.change("reload", move |inner| {
             let file_keys = match &inner.loader.parts.keys {
@@ -208,9 +214,10 @@ impl Standin {
             (Some(slots), None) => rollout.took(slots, configured),
             (None, _) => {}
         }
-        for Refused { slot, source } in kept {
-            tracing::error!(slot, error = %source, "what is live in this slot stays");
-            refused(rollout, &BuildError::Policy { slot, source });
+        for Refused { slot, file, source } in kept {
+            let error = BuildError::Policy { slot, file, source };
+            tracing::error!(%error, "what is live in this slot stays");
+            refused(rollout, &error);
         }
         metrics::gauge!("standin_policy_refused").set(if rollout.status().refused.is_empty() { 0.0 } else { 1.0 });
         Ok(())
@@ -220,7 +227,7 @@ impl Standin {
     async fn lower_floor(&self, slots: Arc<PolicySlots>, slot: String) -> Result<(), BuildError> {
         let inner = Arc::clone(&self.inner);
         let lowering = tokio::task::spawn_blocking(move || match slots.find(&slot) {
-            Some(live) => inner.loader.lower_floor(live).map_err(|source| BuildError::Policy { slot, source }),
+            Some(live) => inner.loader.lower_floor(live).map_err(|source| BuildError::Policy { slot, file: None, source }),
             None => Ok(()),
         });
         lowering.await.map_err(|_| BuildError::Interrupted)?

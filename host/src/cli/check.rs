@@ -28,7 +28,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let config = read?;
     if !unusable.is_empty() {
         for (key, why) in &unusable {
-            let file = args.config.path().display();
+            let file = args.config.path();
+            let file = file.display();
             tell!("{} {file}: {key}: {why}", term::Stream::Err.red("error:"));
         }
         return Err(Refused.into());

@@ -1,22 +1,18 @@
 //! `standin client`
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 use serde_json::json;
 use standin::clock::{Entropy as _, SystemEntropy};
-use standin::config::{Config, secret_digest};
+use standin::config::secret_digest;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use zeroize::Zeroizing;
 
+use super::edit::edit;
 use super::out::{say, tell};
-use super::{ConfigArg, Usage, print_json, term};
+use super::{ConfigArg, print_json, term};
 
 /// Registrations in standin.toml. A running server takes a change up on SIGHUP.
 #[derive(Debug, Subcommand)]
@@ -93,12 +89,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     let (id, secret, as_json) = match command {
         Command::Add(args) => {
             let secret = if args.attested { None } else { Some(new_secret()?) };
-            edit(args.config.path(), |document| add(document, &args, secret.as_ref()))?;
+            edit(&args.config.path(), &OPTIONS, |document| add(document, &args, secret.as_ref()))?;
             (args.id, secret, args.json)
         }
         Command::Rotate(args) => {
             let secret = new_secret()?;
-            edit(args.config.path(), |document| rotate(document, &args, &secret.digest))?;
+            edit(&args.config.path(), &OPTIONS, |document| rotate(document, &args, &secret.digest))?;
             (args.id, Some(secret), args.json)
         }
     };
@@ -153,36 +149,4 @@ fn rotate(document: &mut DocumentMut, args: &Rotate, digest: &str) -> anyhow::Re
     let digests: Array = live.map(str::to_owned).into_iter().chain([digest.to_owned()]).collect();
     client.insert("secret_sha256", value(digests));
     Ok(())
-}
-
-/// Changes the file in one step, and only to something that serves.
-fn edit(path: &Path, change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let beside = path.with_extension("toml.new");
-    let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-    let file = lock.with_context(|| format!("cannot write {}; another edit may be under way", beside.display()))?;
-    let edited = rewrite(path, &beside, file, change);
-    if edited.is_err() {
-        std::fs::remove_file(&beside).with_context(|| format!("cannot remove {}", beside.display()))?;
-    }
-    edited
-}
-
-/// Rewrites `path` through `file`, which lies `beside` it and keeps other edits out.
-fn rewrite(
-    path: &Path,
-    beside: &Path,
-    mut file: File,
-    change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    // Whatever is wrong after this is the change's fault.
-    Config::read(path).map_err(super::BadConfig::from)?;
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut document: DocumentMut = text.parse().with_context(|| format!("cannot parse {}", path.display()))?;
-    change(&mut document)?;
-    let changed = document.to_string();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Config::parse(&changed, folder).map_err(|error| Usage::of_options(&error, &OPTIONS))?;
-    let written = file.write_all(changed.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(beside, path));
-    let durable = written.and_then(|()| File::open(folder)?.sync_all());
-    durable.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use standin::bounded;
 use standin::directory::SqliteDirectory;
 use standin::directory::import::{self, Counts, ImportError, Mode};
 use standin::directory::lookup::lookup;
@@ -59,7 +60,8 @@ fn import(args: &Import) -> anyhow::Result<()> {
     let file = File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let database = Database::create(&config.directory).with_context(|| format!("cannot open {}", config.directory.display()))?;
     let mode = if args.replace { Mode::Replace } else { Mode::Upsert };
-    match import::import(&database, file, mode) {
+    let document = bounded::past_mark(file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    match import::import(&database, document, mode) {
         Ok(imported) => {
             let lists = [("accounts", imported.accounts), ("users", imported.users), ("hosts", imported.hosts)];
             if args.json {

@@ -1,5 +1,7 @@
 //! `standin explain`
 
+mod page;
+
 use http::Method;
 use serde_json::Value;
 use standin::config::Config;
@@ -42,7 +44,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if args.json {
         print_json(&page)?;
     } else {
-        print_page(&page)?;
+        say!("{}", page::page(&page, term::Stream::Out).trim_end())?;
     }
     if page.get("outcome").and_then(Value::as_str) == Some("permit") { Ok(()) } else { Err(Refused.into()) }
 }
@@ -58,39 +60,4 @@ async fn here(config: Config, request: Request) -> anyhow::Result<Value> {
             "failure": told(&failure),
         }),
     })
-}
-
-fn print_page(page: &Value) -> anyhow::Result<()> {
-    let stream = term::Stream::Out;
-    for section in
-        ["correlation_id", "caller", "subject", "tenant", "ceilings", "granted", "dropped", "rules", "claims", "failure"]
-    {
-        let Some(value) = page.get(section).filter(|value| !value.as_array().is_some_and(Vec::is_empty)) else { continue };
-        say!("{}", stream.bold(section))?;
-        print_value(value, 1)?;
-    }
-    let outcome = page.get("outcome").and_then(Value::as_str).unwrap_or_default();
-    let outcome = if outcome == "permit" { stream.green(outcome) } else { stream.red(outcome) };
-    Ok(say!("{} {outcome}", stream.bold("outcome"))?)
-}
-
-/// Objects a member a line, everything else on one.
-fn print_value(value: &Value, indent: usize) -> anyhow::Result<()> {
-    let margin = "  ".repeat(indent);
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members.iter().filter(|(_, member)| !member.is_null()) {
-                let nested = member.as_array().is_some_and(|items| items.iter().any(Value::is_object));
-                if nested {
-                    say!("{margin}{name}")?;
-                    print_value(member, indent + 1)?;
-                } else {
-                    say!("{margin}{name:<16} {member}")?;
-                }
-            }
-        }
-        Value::Array(items) => items.iter().try_for_each(|item| say!("{margin}{item}"))?,
-        other => say!("{margin}{other}")?,
-    }
-    Ok(())
 }

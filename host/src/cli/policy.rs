@@ -85,7 +85,8 @@ fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
 }
 
 fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
-    String::from_utf8(read(path, most)?).with_context(|| format!("{} is not UTF-8", path.display()))
+    let read = File::open(path).and_then(|file| bounded::text(file, most));
+    read.with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

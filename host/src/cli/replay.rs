@@ -1,5 +1,7 @@
 //! `standin replay`
 
+mod folder;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,12 +27,14 @@ const MAX_WASM: u64 = 256 << 20;
 Examples:
   standin replay tapes/1795244400123-c-7-9f3a11c2.tape --key record.key
   standin replay tapes/1795244400123-c-7-9f3a11c2.tape --key record.key --policy candidate.wasm
+  standin replay tapes/ --key record.key --policy candidate.wasm
 
+Of a folder every tape is run; what is not the same is told a line each, and the sum at the end.
 Exit code 1 where it is not the same, or where the other policy would have changed the outcome.
 docs/replay.md describes the JSON.")]
 pub(crate) struct Args {
-    /// The tape.
-    #[arg(value_name = "TAPE")]
+    /// The tape, or a folder of tapes.
+    #[arg(value_name = "TAPE|FOLDER")]
     tape: PathBuf,
     /// The key that seals it: `record.key` of standin.toml.
     #[arg(long, value_name = "FILE")]
@@ -57,18 +61,23 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let key = TapeKey::read(&args.key).context("the key")?;
-    let tape = Opened::read(&args.tape, &key)?;
     let component = args.component.as_deref().map(read).transpose()?;
     let replayer = Replayer::new(component.as_deref().unwrap_or(standin::COMPONENT))?;
+    let judge = |module: &PathBuf| anyhow::Ok(replayer.policy(&read(module)?, usize::from(args.memory) << 20)?);
+    let judge = args.policy.as_ref().map(judge).transpose()?;
+    if args.tape.is_dir() {
+        let same = folder::replay(&args.tape, &key, &replayer, judge, args.json).await?;
+        return if same { Ok(()) } else { Err(Refused.into()) };
+    }
+    let tape = Opened::read(&args.tape, &key)?;
     let page = Page { header: tape.header(), component: replayer.component(), json: args.json };
-    let done = match &args.policy {
+    let done = match judge {
         None => {
             let replayed = replayer.replay(&tape).await?;
             page.replayed(&replayed)?;
             replayed.same
         }
-        Some(module) => {
-            let judge = replayer.policy(&read(module)?, usize::from(args.memory) << 20)?;
+        Some(judge) => {
             let what_if = replayer.what_if(&tape, judge).await?;
             page.what_if(&what_if)?;
             !what_if.changed

@@ -129,13 +129,17 @@ pub(crate) fn told(failure: &Failure) -> Map<String, Value> {
 /// A secret: from the file, or else from the environment; `otherwise` says what else can be done.
 pub(crate) fn secret(file: Option<&PathBuf>, variable: &str, otherwise: &str) -> anyhow::Result<String> {
     let Some(file) = file else {
-        return std::env::var(variable).map_err(|error| {
-            let what = match error {
-                VarError::NotPresent => format!("the secret is missing: set {variable}, or {otherwise}"),
-                VarError::NotUnicode(_) => format!("{variable} is not UTF-8"),
-            };
-            Usage(what).into()
-        });
+        let found = match std::env::var(variable) {
+            // As `export SECRET="$(cat file)"` and what mounts files as variables leave it.
+            Ok(found) => found.trim().to_owned(),
+            Err(VarError::NotPresent) => String::new(),
+            Err(VarError::NotUnicode(_)) => return Err(Usage(format!("{variable} is not UTF-8")).into()),
+        };
+        return if found.is_empty() {
+            Err(Usage(format!("the secret is missing: set {variable}, or {otherwise}")).into())
+        } else {
+            Ok(found)
+        };
     };
     read(file)
 }
@@ -172,11 +176,10 @@ pub(crate) fn as_json(request: &Request) -> Value {
 
 fn read(file: &PathBuf) -> anyhow::Result<String> {
     let (name, read) = match file.as_os_str() == "-" {
-        true => ("standard input".into(), bounded::read(std::io::stdin(), MAX_FILE)),
-        false => (file.to_string_lossy(), std::fs::File::open(file).and_then(|opened| bounded::read(opened, MAX_FILE))),
+        true => ("standard input".into(), bounded::text(std::io::stdin(), MAX_FILE)),
+        false => (file.to_string_lossy(), std::fs::File::open(file).and_then(|opened| bounded::text(opened, MAX_FILE))),
     };
-    let text = read.with_context(|| format!("cannot read {name}"))?;
-    Ok(String::from_utf8(text).with_context(|| format!("{name} is not UTF-8"))?.trim().to_owned())
+    Ok(read.with_context(|| format!("cannot read {name}"))?.trim().to_owned())
 }
 
 #[cfg(test)]

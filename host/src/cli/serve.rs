@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use standin::Standin;
 use standin::config::Config;
-use standin::server::{AdminServer, Server, ServerOptions};
+use standin::server::{AdminServer, Server, ServerOptions, meters};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -94,6 +94,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 fn log(json: bool) -> anyhow::Result<()> {
     let filter = match std::env::var("STANDIN_LOG") {
+        Ok(nothing) if nothing.trim().is_empty() => EnvFilter::new("info"),
         Ok(directives) => EnvFilter::try_new(directives).map_err(|error| Usage(format!("STANDIN_LOG: {error}")))?,
         Err(VarError::NotPresent) => EnvFilter::new("info"),
         Err(VarError::NotUnicode(_)) => return Err(Usage("STANDIN_LOG is not UTF-8".to_owned()).into()),
@@ -110,7 +111,9 @@ fn log(json: bool) -> anyhow::Result<()> {
 
 fn metrics() -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
-    builder.install_recorder().context("cannot keep metrics")
+    let recorder = builder.install_recorder().context("cannot keep metrics")?;
+    meters::begin();
+    Ok(recorder)
 }
 
 /// Resolves on SIGTERM or SIGINT.

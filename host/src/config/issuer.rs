@@ -69,7 +69,9 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
     let tenant_claim = section.optional("tenant_claim", text(claim)).map(|claim| claim.value);
     let mapping = mapping(&mut section);
     if caller {
-        for key in ["subject", "subject_claim", "tenant_claim", "scopes", "scope_claims"].into_iter().filter(|key| section.has(key)) {
+        for key in
+            ["subject", "subject_claim", "tenant_claim", "scopes", "scope_claims"].into_iter().filter(|key| section.has(key))
+        {
             section.report(key, Problem::Useless { condition: "`role = \"subject\"`" });
         }
     } else {

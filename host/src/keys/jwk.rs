@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::VerifyingKey;
+use crate::bounded;
 use crate::registry::Algorithm;
 
 /// The longest JWK set, in bytes.
@@ -226,7 +227,7 @@ impl KeySet {
         if json.len() > MAX_SET_BYTES {
             return Err(JwkError::TooLong);
         }
-        let raw: RawSet = serde_json::from_slice(json).map_err(|_| JwkError::Malformed)?;
+        let raw: RawSet = serde_json::from_slice(bounded::without_mark(json)).map_err(|_| JwkError::Malformed)?;
         if raw.keys.len() > MAX_SET_KEYS {
             return Err(JwkError::TooLong);
         }

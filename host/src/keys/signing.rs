@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::VerifyingKey as _;
 use super::jwk::{PublicKey, PublicParts};
+use crate::bounded;
 use crate::clock::Entropy;
 use crate::registry::Algorithm;
 
@@ -176,7 +177,7 @@ fn to_pem(der: &[u8]) -> Zeroizing<String> {
 }
 
 fn from_pem(pem: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let text = std::str::from_utf8(pem).ok()?.trim();
+    let text = std::str::from_utf8(bounded::without_mark(pem)).ok()?.trim();
     let body = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
     let mut packed = Zeroizing::new(String::with_capacity(body.len()));
     packed.extend(body.chars().filter(|character| !character.is_ascii_whitespace()));

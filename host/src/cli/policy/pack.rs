@@ -18,7 +18,7 @@ use crate::cli::out::say;
 Example:
   standin policy pack --policies policies/ --cases cases/ --version 1 -o acme.policy.wasm
 
-For Cedar the folder holds *.cedar files and at most one entities.json and one *.cedarschema, for Rego (--engine rego) *.rego files
+For Cedar the folder holds *.cedar files and at most one entities.json and one *.cedarschema, for Rego *.rego files
 and a data.json in any folder.")]
 pub(crate) struct Args {
     /// The folder of policies.

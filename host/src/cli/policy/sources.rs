@@ -22,9 +22,10 @@ const BASE: &str = "base.json";
 /// A folder of policies, and what belongs to it.
 #[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
-    /// What reads the policies: `cedar`, `rego`, or the file of a component of world `policy-engine`.
-    #[arg(long, value_name = "ENGINE", default_value = "cedar")]
-    engine: PathBuf,
+    /// What reads the policies: `cedar`, `rego`, or the file of a component of world `policy-engine` [default: as the files are named,
+    /// *.cedar or *.rego].
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<PathBuf>,
     /// A Cedar schema that is not in the folder; it replaces the built-in one.
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
@@ -43,12 +44,7 @@ pub(super) struct Bundle {
 impl Bundle {
     /// Reads the folder. What begins with a dot, and a folder of cases, does not belong to the bundle.
     pub(super) fn read(folder: &Path, args: &SourceArgs, cases: Option<&Path>) -> anyhow::Result<Self> {
-        let engine = match args.engine.to_str() {
-            Some("cedar") => pack::CEDAR.to_vec(),
-            Some("rego") => pack::REGO.to_vec(),
-            Some(_) | None => read(&args.engine, MAX_MODULE)?,
-        };
-        let mut bundle = Self { engine, sources: Vec::new(), paths: BTreeMap::new() };
+        let mut bundle = Self { engine: Vec::new(), sources: Vec::new(), paths: BTreeMap::new() };
         let cases = cases.and_then(|cases| cases.canonicalize().ok());
         bundle.collect(folder, "", cases.as_deref(), 0)?;
         if let Some(schema) = &args.schema {
@@ -60,7 +56,28 @@ impl Bundle {
         if bundle.sources.is_empty() {
             bail!("{} holds no policies", folder.display());
         }
+        bundle.engine = match &args.engine {
+            Some(named) => match named.to_str() {
+                Some("cedar") => pack::CEDAR.to_vec(),
+                Some("rego") => pack::REGO.to_vec(),
+                Some(_) | None => read(named, MAX_MODULE)?,
+            },
+            None => bundle.guess(folder)?.to_vec(),
+        };
         Ok(bundle)
+    }
+
+    /// The engine whose files these are.
+    fn guess(&self, folder: &Path) -> anyhow::Result<&'static [u8]> {
+        let has = |suffix: &str| self.sources.iter().any(|source| source.name.ends_with(suffix));
+        match (has(".cedar"), has(".rego")) {
+            (true, false) => Ok(pack::CEDAR),
+            (false, true) => Ok(pack::REGO),
+            (true, true) => bail!("{} holds *.cedar and *.rego files: say which with --engine", folder.display()),
+            (false, false) => {
+                bail!("{} holds neither *.cedar nor *.rego files: say with --engine what reads it", folder.display())
+            }
+        }
     }
 
     fn collect(&mut self, folder: &Path, prefix: &str, cases: Option<&Path>, depth: usize) -> anyhow::Result<()> {
