@@ -291,3 +291,33 @@ fn the_engine_is_guessed_from_the_files() {
     let said = failed(run(folder.path(), &test), 1);
     assert!(said.contains("*.cedar and *.rego"), "{said}");
 }
+
+#[test]
+fn what_is_wrong_in_policies_and_cases_is_shown_in_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["policies", "cases"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let pack = ["policy", "pack", "--policies", "policies", "--cases", "cases", "--version", "1", "-o", "x.policy.wasm"];
+    write("cases/house.json", "{ \"cases\": [\n  { \"name\": \"é\" \"expect\": 1 }\n] }");
+    write("policies/all.cedar", "permit (principal, action, resource);");
+    let said = failed(run(folder.path(), &pack), 1);
+    let drawing = " --> cases/house.json:2:17\n2 |   { \"name\": \"é\" \"expect\": 1 }\n  |                 ^";
+    assert!(said.contains(drawing), "{said}");
+    write("cases/house.json", r#"{ "cases": [{ "name": "all", "expect": { "effect": "permit" } }] }"#);
+    for (file, text, drawing) in [
+        ("policies/all.cedar", "permit (principal, action,\n  ressource);\n", "2 |   ressource);\n  |   ^"),
+        ("policies/entities.json", "[\n  { \"uid\": }\n]", "2 |   { \"uid\": }\n"),
+    ] {
+        write(file, text);
+        let said = failed(run(folder.path(), &pack), 1);
+        assert!(said.contains(&format!("--> {file}:2:")) && said.contains(drawing), "{said}");
+        fs::remove_file(folder.path().join(file)).unwrap();
+        write("policies/all.cedar", "permit (principal, action, resource);");
+    }
+    fs::remove_file(folder.path().join("policies/all.cedar")).unwrap();
+    write("policies/all.rego", "package standin\n\nallow if tru\n");
+    let said = failed(run(folder.path(), &pack), 1);
+    assert!(said.contains("--> policies/all.rego:3:") && said.contains("3 | allow if tru\n  |          ^"), "{said}");
+}

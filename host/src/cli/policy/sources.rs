@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
-use standin::policy::cases::Suite;
+use standin::policy::cases::{CaseError, Suite};
 use standin::policy::pack::{self, Fault, PackError, Package, Packed, Source};
 
 use super::super::{Refused, print_json, term};
@@ -16,6 +16,8 @@ use crate::cli::out::tell;
 const MAX_FILE: u64 = 64 << 20;
 /// The deepest folder within the folder of policies.
 const MAX_DEPTH: usize = 16;
+/// The most characters of a line of JSON that are shown.
+const SHOWN: usize = 160;
 /// The base question of a folder of cases.
 const BASE: &str = "base.json";
 
@@ -138,15 +140,22 @@ impl Bundle {
 
 /// A fault with its line, and a mark below the place.
 fn shown(file: &str, fault: &Fault, stream: term::Stream) -> String {
+    let head = format!("{} {}", stream.red("error:"), stream.bold(&fault.message));
+    format!("{head}\n{}\n", place_of(file, fault, stream))
+}
+
+/// Where it is: file, line, and the mark.
+fn place_of(file: &str, fault: &Fault, stream: term::Stream) -> String {
     let number = fault.line.to_string();
     let margin = " ".repeat(number.len());
     let before = usize::try_from(fault.column.saturating_sub(1)).unwrap_or(0);
     // A tab is as wide as the terminal has it: the mark stands behind the same ones.
     let blank: String = fault.source_line.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    let head = format!("{} {}", stream.red("error:"), stream.bold(&fault.message));
     let line = format!("{} {}", stream.dim(&format!("{number} |")), fault.source_line);
-    let mark = format!("{} {blank}{}", stream.dim(&format!("{margin} |")), stream.red("^"));
-    format!("{head}\n{margin}--> {file}:{}:{}\n{line}\n{mark}\n", fault.line, fault.column)
+    // Of a long line the beginning is shown; a mark behind its end would point at nothing.
+    let mark = if before > fault.source_line.chars().count() { "…".to_owned() } else { format!("{blank}{}", stream.red("^")) };
+    let mark = format!("{} {mark}", stream.dim(&format!("{margin} |")));
+    format!("{margin}--> {file}:{}:{}\n{line}\n{mark}", fault.line, fault.column)
 }
 
 /// The cases of a folder: every `*.json`, as patches to its `base.json` if it has one. Or those of one of its files.
@@ -168,9 +177,33 @@ pub(super) fn suite(at: &Path) -> anyhow::Result<Suite> {
             files.push((name, read_text(&path, MAX_FILE)?));
         }
     }
-    let files = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let suite = Suite::of(files, base.as_deref().map(|text| (BASE, text)));
-    suite.with_context(|| format!("the cases of {}", at.display()))
+    let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    match Suite::of(texts, base.as_deref().map(|text| (BASE, text))) {
+        Err(CaseError::File { file, source }) if source.line() > 0 => {
+            let named = files.iter().find(|(name, _)| *name == file).map(|(_, text)| text);
+            let text = named.or(base.as_ref()).map(String::as_str).unwrap_or_default();
+            bail!(drawn(&folder.join(&file).display().to_string(), text, &source))
+        }
+        made => made.with_context(|| format!("the cases of {}", at.display())),
+    }
+}
+
+/// What is wrong in a file of JSON, with its line and a mark below the place.
+fn drawn(file: &str, text: &str, error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let source_line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    // Columns of JSON are counted in bytes.
+    let before = source_line.get(..source_line.floor_char_boundary(column.saturating_sub(1))).unwrap_or_default();
+    let place = format!(" at line {line} column {column}");
+    let told = error.to_string();
+    let fault = Fault {
+        file: file.to_owned(),
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        column: u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX),
+        message: told.strip_suffix(&place).unwrap_or(&told).to_owned(),
+        source_line: source_line.chars().take(SHOWN).collect(),
+    };
+    format!("{}\n{}", fault.message, place_of(file, &fault, term::Stream::Err))
 }
 
 /// What is in a folder, in the order of the names.
