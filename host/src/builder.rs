@@ -152,7 +152,7 @@ impl BuildError {
     /// The slot whose policy it is about, and in one word why it is refused.
     fn policy(&self) -> Option<(&str, &'static str)> {
         match self {
-            Self::Policy { slot, source } => Some((slot, source.code())),
+            Self::Policy { slot, source, .. } => Some((slot, source.code())),
             Self::Unrecorded(_) => Some((PLATFORM, "audit")),
             Self::Missing(_)
             | Self::Unreadable { .. }

@@ -179,7 +179,7 @@ async fn build(config: Config) -> anyhow::Result<Standin> {
         Err(error @ BuildError::Audit { source: OpenError::Locked, .. }) => {
             Err(error).context("cannot open the audit log; if a server is running on this configuration, ask that one")
         }
-        Err(error @ BuildError::Audit { .. }) if error.is_damage() => Err(error).context(
+        Err(error) if matches!(&error, BuildError::Audit { source, .. } if source.is_damage()) => Err(error).context(
             "the audit log is damaged; `standin audit verify` shows where, and `standin audit accept-damage` lets it go on",
         ),
         Err(error) => Err(error.into()),

@@ -181,7 +181,7 @@ impl Loader {
     /// Lets the version that was rolled back to be live, after a restart too.
     pub(super) fn lower_floor(&self, slot: &Slot) -> Result<(), LoadError> {
         if let Some(version) = slot.module().version() {
-            Floor::new(&self.store_database()?, slot.name()).roll_back(version)?;
+            Floor::new(&self.store_database()?, slot.name()).roll_back(version).map_err(|source| self.store_failed(source))?;
         }
         Ok(())
     }

@@ -101,7 +101,11 @@ impl Loader {
     pub(super) fn store_database(&self) -> Result<Database, LoadError> {
         let path = self.store.as_deref().unwrap_or(Path::new(""));
         let opened = if path.as_os_str().is_empty() { Err(SqliteError::Missing) } else { Database::create(path) };
-        opened.map_err(|source| LoadError::Database { path: path.to_owned(), source })
+        opened.map_err(|source| self.store_failed(source))
+    }
+
+    pub(super) fn store_failed(&self, source: SqliteError) -> LoadError {
+        LoadError::Database { path: self.store.clone().unwrap_or_default(), source }
     }
 
     /// The lane of the candidates; runs within a tokio runtime.
