@@ -37,13 +37,6 @@ pub(super) fn shift(arguments: &[Value]) -> Result<(), Unlike> {
     passes((0..=62).contains(&integer(arguments, 1)?), "a shift by less than 0 or more than 62")
 }
 
-pub(super) fn small(arguments: &[Value]) -> Result<(), Unlike> {
-    (0..arguments.len()).try_for_each(|index| match arguments.get(index) {
-        Some(Value::Number(_)) => integer(arguments, index).map(drop),
-        Some(_) | None => Ok(()),
-    })
-}
-
 pub(super) fn range(arguments: &[Value]) -> Result<(), Unlike> {
     let (from, to) = (integer(arguments, 0)?, integer(arguments, 1)?);
     passes(from.abs_diff(to) < MAX_RANGE, "a range of more than 10000 numbers")

@@ -20,38 +20,25 @@ pub(super) enum Slot {
     TextOrTexts,
     Numbers,
     Sets,
-    SetsOrArray,
     Objects,
-    Path,
-    Paths,
     Keys,
-    Patch,
     Graph,
     Base64,
     Hex,
-    Url,
-    Query,
     Cidr,
-    Address,
     Regex,
-    Globs,
     Glob,
     Delimiters,
     Semver,
     Units,
     Digits,
     Json,
-    Time,
     TimeZone,
-    Format,
-    Layout,
     Moment,
     Duration,
     Verbs,
     Values,
     Base,
-    Replacements,
-    Marshal,
     Word,
     Letter,
     Globbed,
@@ -190,10 +177,6 @@ const BASE64: [&str; 22] = [
     "ä",
 ];
 const HEX: [&str; 12] = ["", "00", "61", "6", "c3a4", "ff", "FF", "zz", "61626", "6G", "0x61", "C3A4"];
-const URLS: [&str; 26] = [
-    "", "a", "a=b", "a=b&c=d", "a=1&a=2", "a=b+c", "a=b%20c", "a=%zz", "%", "%4", "a=%c3%a4", "a=%ff", "&", "=", "a&b",
-    "a=b;c=d", "a==b", "?a=b", "ä=ö", "a b", "a+b", "~-_.", "a=%00", "%2b", "!*'()", "a=b&",
-];
 const CIDRS: [&str; 34] = [
     "10.0.0.0/8",
     "10.1.0.0/16",
@@ -539,48 +522,6 @@ const ZONES: [&str; 20] = [
     "America/Sao_Paulo",
     "Asia/Tehran",
 ];
-const LAYOUTS: [&str; 40] = [
-    "",
-    "2006-01-02",
-    "2006-01-02T15:04:05Z07:00",
-    "RFC3339",
-    "RFC3339Nano",
-    "RFC1123",
-    "RFC1123Z",
-    "RFC822",
-    "RFC822Z",
-    "RFC850",
-    "ANSIC",
-    "UnixDate",
-    "RubyDate",
-    "Kitchen",
-    "Stamp",
-    "15:04:05",
-    "3:04PM",
-    "03:04pm",
-    "Jan _2 2006",
-    "January 2",
-    "Mon",
-    "Monday",
-    "06",
-    "1/2/06",
-    "02 Jan 06 15:04 MST",
-    "2006-01-02 15:04:05.000",
-    "2006-01-02 15:04:05.999999999",
-    "15h",
-    "002",
-    "__2",
-    "-0700",
-    "Z0700",
-    "-07",
-    "x",
-    "2006",
-    "%Y-%m-%d",
-    "15:04:05,000",
-    "PM",
-    "05.00",
-    "MST",
-];
 const MOMENTS: [&str; 40] = [
     "2026-01-14T10:30:00Z",
     "2026-01-14T10:30:00.5Z",
@@ -806,32 +747,6 @@ fn either(chance: &mut Chance, items: Vec<Term>) -> Term {
     if chance.once_in(2) { Term::Set(items) } else { Term::Array(items) }
 }
 
-fn pointer(chance: &mut Chance) -> Term {
-    let part =
-        |chance: &mut Chance| *chance.of_these(&["a", "b", "c", "0", "1", "2", "", "~1", "~0", "-", "acme", "x", "01", "~2"]);
-    let parts = chance.some(3, part);
-    match chance.below(4) {
-        0 => text(parts.join("/")),
-        1 => Term::Array(parts.into_iter().map(text).collect()),
-        _ => text(format!("/{}", parts.join("/"))),
-    }
-}
-
-fn patch(chance: &mut Chance) -> Term {
-    let operation = |chance: &mut Chance| {
-        let op = pick(chance, &["add", "add", "remove", "replace", "move", "copy", "test", "ADD", ""]);
-        let mut members = vec![(text("op"), op), (text("path"), pointer(chance))];
-        if !chance.once_in(5) {
-            members.push((text("value"), any(chance, 1)));
-        }
-        if chance.once_in(2) {
-            members.push((text("from"), pointer(chance)));
-        }
-        Term::Object(members.into_iter().collect())
-    };
-    Term::Array(chance.some(3, operation))
-}
-
 /// One argument.
 pub(super) fn argument(slot: Slot, chance: &mut Chance) -> Term {
     // As much memory as a number says is what these take.
@@ -885,19 +800,12 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
             either(chance, items)
         }
         Slot::Sets => Term::Set(chance.some(3, |chance| Term::Set(words(chance, 4)))),
-        Slot::SetsOrArray => Term::Array(chance.some(3, |chance| Term::Set(words(chance, 4)))),
         Slot::Objects => Term::Array(chance.some(3, |chance| object(chance, 1))),
-        Slot::Path => pointer(chance),
-        Slot::Paths => {
-            let items = chance.some(3, pointer);
-            either(chance, items)
-        }
         Slot::Keys => match chance.below(3) {
             0 => object(chance, 0),
             1 => Term::Set(words(chance, 4)),
             _ => Term::Array(words(chance, 4)),
         },
-        Slot::Patch => patch(chance),
         Slot::Graph => {
             let edges = |chance: &mut Chance| {
                 let to = words(chance, 3);
@@ -909,20 +817,9 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
         Slot::Base64 => pick(chance, &BASE64),
         Slot::Hex if chance.once_in(3) => mixed(chance, "0123abcDEFg", 6),
         Slot::Hex => pick(chance, &HEX),
-        Slot::Url if chance.once_in(3) => mixed(chance, "ab=&%2+ä;", 8),
-        Slot::Url => pick(chance, &URLS),
-        Slot::Query => {
-            let value = |chance: &mut Chance| {
-                let items = chance.some(3, |chance| pick(chance, &TEXTS));
-                let one = pick(chance, &TEXTS);
-                if chance.once_in(2) { one } else { either(chance, items) }
-            };
-            Term::Object(chance.some(3, |chance| (pick(chance, &TEXTS), value(chance))).into_iter().collect())
-        }
-        Slot::Cidr | Slot::Address => pick(chance, &CIDRS),
+        Slot::Cidr => pick(chance, &CIDRS),
         Slot::Regex if chance.once_in(3) => mixed(chance, "ab.*+?^$[]()|\\dä{}2-", 6),
         Slot::Regex => pick(chance, &REGEXES),
-        Slot::Globs => pick(chance, &["a", "a*", ".*", "[a-z]+", "a.b", "b*", "", "a+", "ab?", "[", "[0-9]*", "\\*"]),
         Slot::Glob if chance.once_in(2) => mixed(chance, "ab*?.[]{},!\\-/", 6),
         Slot::Glob => pick(chance, &GLOBS),
         Slot::Globbed if chance.once_in(2) => mixed(chance, "ab./*\\[]-,", 5),
@@ -996,15 +893,8 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
         Slot::Digits => pick(chance, &DIGITS),
         Slot::Json if chance.once_in(3) => mixed(chance, "[]{}\"01,:ae.- ", 6),
         Slot::Json => pick(chance, &JSONS),
-        Slot::Time => digits(chance, &TIMES),
         Slot::TimeZone if chance.once_in(2) => digits(chance, &TIMES),
         Slot::TimeZone => Term::Array(vec![digits(chance, &TIMES), pick(chance, &ZONES)]),
-        Slot::Format => match chance.below(4) {
-            0 => digits(chance, &TIMES),
-            1 => Term::Array(vec![digits(chance, &TIMES), pick(chance, &ZONES)]),
-            _ => Term::Array(vec![digits(chance, &TIMES), pick(chance, &ZONES), pick(chance, &LAYOUTS)]),
-        },
-        Slot::Layout => pick(chance, &LAYOUTS),
         Slot::Moment => pick(chance, &MOMENTS),
         Slot::Duration if chance.once_in(3) => mixed(chance, "012.hmsnu-+", 6),
         Slot::Duration => pick(chance, &DURATIONS),
@@ -1026,20 +916,5 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
             _ => any(chance, 2),
         })),
         Slot::Base => digits(chance, &BASES),
-        Slot::Replacements => {
-            let member = |chance: &mut Chance| {
-                (pick(chance, &["a", "b", "ab", "", "ä", "abc"]), pick(chance, &["", "b", "a", "x", "$1", "😀"]))
-            };
-            Term::Object(chance.some(3, member).into_iter().collect())
-        }
-        Slot::Marshal => {
-            let member = |chance: &mut Chance| match chance.below(4) {
-                0 => (text("indent"), pick(chance, &["", " ", "\t", "ab"])),
-                1 => (text("prefix"), pick(chance, &["", " ", "#"])),
-                2 => (text("pretty"), Term::Bool(chance.once_in(2))),
-                _ => (pick(chance, &["x", "indents"]), Term::Null),
-            };
-            Term::Object(chance.some(3, member).into_iter().collect())
-        }
     }
 }
