@@ -109,6 +109,11 @@ impl Attempt {
         &self.correlation_id
     }
 
+    /// The type of token that was asked for.
+    pub fn asked_type(&self) -> Option<&str> {
+        self.asked.requested_token_type.as_deref()
+    }
+
     /// What held when the request began.
     pub fn settings(&self) -> &System {
         &self.settings

@@ -39,6 +39,14 @@ impl Claims {
         }
     }
 
+    /// The tenant that [`tenant`] finds.
+    ///
+    /// # Errors
+    /// Where what stands there is no string.
+    pub fn tenant(&self, claim: &str) -> Result<Option<&str>, Malformed> {
+        tenant(&self.0, claim)
+    }
+
     /// A NumericDate claim (RFC 7519 §2) in whole seconds.
     ///
     /// # Errors
@@ -66,6 +74,36 @@ impl Claims {
             Some(_) => Err(Malformed),
         }
     }
+}
+
+/// The tenant that a token names in this claim, or where this JSON pointer (RFC 6901) leads: a string, or a list of just one. None where
+/// nothing stands there, or several do. Component and host both read it with this.
+///
+/// # Errors
+/// Where what stands there is no string.
+pub fn tenant<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, Malformed> {
+    match found(claims, claim) {
+        None => Ok(None),
+        Some(Value::String(tenant)) => Ok(Some(tenant)),
+        Some(Value::Array(tenants)) => match tenants.as_slice() {
+            [Value::String(only)] => Ok(Some(only)),
+            tenants if tenants.iter().all(Value::is_string) => Ok(None),
+            _ => Err(Malformed),
+        },
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(Malformed),
+    }
+}
+
+/// A claim by its name, or by a JSON pointer where that begins as one.
+fn found<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a Value> {
+    let Some(pointer) = claim.strip_prefix('/') else { return claims.get(claim) };
+    let (first, rest) = pointer.find('/').map_or((pointer, ""), |at| pointer.split_at(at));
+    claims.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(rest)
+}
+
+/// Whether a text is a JSON pointer to a claim or into one (RFC 6901 §3).
+pub fn is_pointer(text: &str) -> bool {
+    text.starts_with('/') && text.split('~').skip(1).all(|escaped| escaped.starts_with(['0', '1']))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie within 2^53")]
@@ -111,6 +149,43 @@ mod tests {
         assert_eq!(claims.strings("bad"), Err(Malformed));
         assert_eq!(Claims::parse("[]", 2), Err(Malformed));
         assert_eq!(Claims::parse(r#"{"a":{"b":{}}}"#, 2), Err(Malformed));
+    }
+
+    #[rstest::rstest]
+    #[case("tenant", Ok(Some("a")))]
+    #[case("list", Ok(Some("b")))]
+    #[case("/tenant", Ok(Some("a")))]
+    #[case("/app/orgs/0/id", Ok(Some("c")))]
+    #[case("/app/one", Ok(Some("d")))]
+    #[case("/https:~1~1x.example~1t", Ok(Some("e")))]
+    #[case("https://x.example/t", Ok(Some("e")))]
+    #[case("/a~01", Ok(Some("f")))]
+    #[case("/", Ok(Some("g")))]
+    #[case("none", Ok(None))]
+    #[case("/app/orgs/1/id", Ok(None))]
+    #[case("/app/orgs/00/id", Ok(None))]
+    #[case("/app/orgs/-", Ok(None))]
+    #[case("/tenant/0", Ok(None))]
+    #[case("two", Ok(None))]
+    #[case("empty", Ok(None))]
+    #[case("mixed", Err(Malformed))]
+    #[case("app", Err(Malformed))]
+    #[case("/app/orgs", Err(Malformed))]
+    #[case("null", Err(Malformed))]
+    fn the_tenant_of_a_token(#[case] claim: &str, #[case] expected: Result<Option<&str>, Malformed>) {
+        let claims = Claims::parse(
+            r#"{"tenant":"a","list":["b"],"two":["a","b"],"empty":[],"mixed":["a",1],"null":null,"":"g","a~1":"f",
+                "app":{"orgs":[{"id":"c"}],"one":["d"]},"https://x.example/t":"e"}"#,
+            8,
+        )
+        .unwrap();
+        assert_eq!(claims.tenant(claim), expected);
+    }
+
+    #[test]
+    fn pointers() {
+        assert!(["/", "/a", "/a/0/b", "/~0~1", "/a//b"].into_iter().all(is_pointer));
+        assert!(!["", "a", "a/b", "#/a", "/~", "/~2", "/a~"].into_iter().any(is_pointer));
     }
 
     #[test]

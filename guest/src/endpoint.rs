@@ -1,5 +1,6 @@
 //! Path -> face. Every edge that loads the component speaks the same protocols.
 
+mod answer;
 mod credential;
 mod form;
 mod json;
@@ -9,9 +10,10 @@ mod token;
 
 use serde_json::{Map, Value};
 
+use self::answer::{Answer, failed, header};
 use crate::audit;
 use crate::bindings::exports::standin::obo::endpoint::{HttpRequest, HttpResponse};
-use crate::error::{OAuthError, Problem, RequestError};
+use crate::error::{Problem, RequestError};
 use crate::ports::{Attribute, Failure, Minted, Ports, System};
 
 /// Answers one request; every failure is an answer.
@@ -20,7 +22,7 @@ pub fn handle(ports: &impl Ports, request: &HttpRequest) -> HttpResponse {
     match route(ports, &settings, request) {
         Ok(answer) => answer.finish(&request.correlation_id),
         Err(failure) => {
-            let mut response = failed(&failure);
+            let mut response = failed(request, &failure);
             if failure.code == RequestError::Method.entry().code
                 && let Some(face) = Face::at(&request.path, issuer_path(&settings.issuer))
             {
@@ -40,6 +42,9 @@ fn route(ports: &impl Ports, settings: &System, request: &HttpRequest) -> Result
     let face = Face::at(&request.path, issuer_path(&settings.issuer)).ok_or_else(|| refuse(RequestError::NotFound))?;
     if !face.methods().contains(&request.method.as_str()) {
         return Err(refuse(RequestError::Method));
+    }
+    if request.method == "OPTIONS" {
+        return Ok(Answer::options());
     }
     match face {
         Face::Token => token::answer(ports, request),
@@ -81,7 +86,8 @@ impl Face {
     fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Token | Self::OboMint => &["POST"],
-            Self::Jwks | Self::Metadata => &["GET", "HEAD"],
+            // From any page (CORS): nobody's secret, and what a client in a browser looks up first.
+            Self::Jwks | Self::Metadata => &["GET", "HEAD", "OPTIONS"],
         }
     }
 }
@@ -92,34 +98,6 @@ fn issuer_path(issuer: &str) -> &str {
     after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default().trim_end_matches('/')
 }
 
-/// A good answer.
-struct Answer {
-    content_type: &'static str,
-    cache_control: &'static str,
-    body: String,
-}
-
-impl Answer {
-    fn public(content_type: &'static str, body: String) -> Self {
-        Self { content_type, cache_control: "public, max-age=300", body }
-    }
-
-    /// RFC 6749 §5.1: a token is not to be stored.
-    fn token(body: &Value) -> Self {
-        Self { content_type: "application/json", cache_control: "no-store", body: body.to_string() }
-    }
-
-    fn finish(self, correlation_id: &str) -> HttpResponse {
-        let headers =
-            [("content-type", self.content_type), ("cache-control", self.cache_control), ("x-correlation-id", correlation_id)];
-        HttpResponse { status: 200, headers: headers.into_iter().map(header).collect(), body: self.body.into_bytes() }
-    }
-}
-
-fn header((name, value): (&str, &str)) -> (String, Vec<u8>) {
-    (name.to_owned(), value.as_bytes().to_vec())
-}
-
 /// The members of a token response (RFC 8693 §2.2.1).
 fn token_response(minted: &Minted) -> Map<String, Value> {
     let mut body = Map::new();
@@ -127,7 +105,10 @@ fn token_response(minted: &Minted) -> Map<String, Value> {
     body.insert("issued_token_type".into(), minted.issued_token_type.clone().into());
     body.insert("token_type".into(), minted.token_type.clone().into());
     body.insert("expires_in".into(), minted.expires_in.into());
-    body.insert("scope".into(), minted.scope.join(" ").into());
+    // RFC 6749 §3.3: a scope has one token at least.
+    if !minted.scope.is_empty() {
+        body.insert("scope".into(), minted.scope.join(" ").into());
+    }
     for attribute in minted.attributes.iter().filter(|attribute| attribute.name == "dropped_scope") {
         insert(&mut body, attribute);
     }
@@ -136,30 +117,6 @@ fn token_response(minted: &Minted) -> Map<String, Value> {
 
 fn insert(body: &mut Map<String, Value>, attribute: &Attribute) {
     body.insert(attribute.name.clone(), serde_json::from_str(&attribute.value).unwrap_or(Value::Null));
-}
-
-/// An error response (RFC 6749 §5.2).
-fn failed(failure: &Failure) -> HttpResponse {
-    let mut body = Map::new();
-    body.insert("error".into(), failure.oauth_error.clone().into());
-    body.insert("error_description".into(), failure.message.clone().into());
-    body.insert("code".into(), failure.code.clone().into());
-    body.insert("correlation_id".into(), failure.correlation_id.clone().into());
-    for attribute in &failure.attributes {
-        insert(&mut body, attribute);
-    }
-    let mut headers = vec![
-        header(("content-type", "application/json")),
-        header(("cache-control", "no-store")),
-        header(("x-correlation-id", &failure.correlation_id)),
-    ];
-    if failure.oauth_error == OAuthError::InvalidClient.name() {
-        headers.push(header(("www-authenticate", "Basic realm=\"standin\", charset=\"UTF-8\"")));
-    }
-    if let Some(seconds) = failure.retry_after {
-        headers.push(header(("retry-after", &seconds.to_string())));
-    }
-    HttpResponse { status: failure.status, headers, body: Value::Object(body).to_string().into_bytes() }
 }
 
 /// The one value of a header, which may stand once.

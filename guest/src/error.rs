@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// The OAuth error a code maps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OAuthError {
-    /// RFC 6749 §5.2.
+    /// RFC 6749 §5.2; also what policy does not accept (RFC 8693 §2.2.2).
     InvalidRequest,
     /// RFC 6749 §5.2.
     InvalidClient,
@@ -20,10 +20,8 @@ pub enum OAuthError {
     InvalidScope,
     /// RFC 8693 §2.2.2, RFC 8707 §2.
     InvalidTarget,
-    /// RFC 6749 §4.1.2.1, for what a policy refuses.
-    AccessDenied,
-    /// OpenID Connect Core §3.1.2.6, for what needs the user.
-    InteractionRequired,
+    /// RFC 9470 §3, for what needs the user.
+    InsufficientUserAuthentication,
     /// RFC 6749 §4.1.2.1.
     ServerError,
     /// RFC 6749 §4.1.2.1.
@@ -40,8 +38,7 @@ impl OAuthError {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
-            Self::AccessDenied => "access_denied",
-            Self::InteractionRequired => "interaction_required",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -145,7 +142,7 @@ stages! {
     CallerError {
         Missing: "caller.missing", InvalidClient, 401, Never, "client authentication is required", "Authenticate with a client secret or a caller JWT.";
         Invalid: "caller.invalid", InvalidClient, 401, Never, "client authentication failed", "Check client id, secret or caller JWT; the audit record has the cause.";
-        Several: "caller.several", InvalidRequest, 400, Never, "more than one client authentication method is used", "Use exactly one method (RFC 6749 section 2.3).";
+        Several: "caller.several", InvalidRequest, 400, Never, "more than one client or client authentication method is named", "Use exactly one method (RFC 6749 section 2.3); a client_id beside it names the same client.";
         Method: "caller.method", InvalidClient, 401, Never, "this client authentication method is not supported", "Use client_secret_basic, client_secret_post or a caller JWT.";
         SubjectKind: "caller.subject_kind", UnauthorizedClient, 400, Never, "the client may not name this kind of subject", "Add the kind to `subjects` of the client's registration.";
     }
@@ -177,7 +174,7 @@ stages! {
         AmbiguousAccount: "target.ambiguous_account", InvalidRequest, 400, Never, "the subject is in several accounts", "Add account_id or account_csp_id.";
         ContradictoryAccount: "target.contradictory_account", InvalidRequest, 400, Never, "the account ids contradict each other", "Send ids of one account.";
         Inactive: "target.inactive", InvalidRequest, 400, Never, "the subject or its account is not active", "Enable it in the directory.";
-        Protected: "target.protected", AccessDenied, 403, Never, "the subject is protected", "Register the client with protected = true.";
+        Protected: "target.protected", InvalidRequest, 400, Never, "the subject is protected", "Register the client with protected = true.";
         NoLiveKey: "target.no_live_key", InvalidRequest, 400, Never, "the host has no live API key", "Give the host an API key.";
         AmbiguousUser: "target.ambiguous_user", InvalidRequest, 400, Never, "the host's live API keys belong to different users", "Keep one user for a host's keys.";
         HostAccount: "target.host_account", InvalidRequest, 400, Never, "the host's user belongs to another account", "The user's primary account must be the host's.";
@@ -199,13 +196,13 @@ stages! {
     }
     /// The policy did not permit.
     PolicyError {
-        Denied: "policy.denied", AccessDenied, 403, Never, "the policy denies this request", "The audit record names the rules.";
-        StepUp: "policy.step_up", InteractionRequired, 403, Never, "the user has to authenticate more strongly", "Authenticate with the acr that `acr` names and ask again.";
-        Failed: "policy.error", AccessDenied, 403, Never, "the policy could not decide", "The policy module answered with an error; the audit record has it.";
-        Trapped: "policy.trapped", AccessDenied, 403, Never, "the policy could not decide", "The policy module trapped or ran out of memory.";
-        TimedOut: "policy.timed_out", AccessDenied, 403, Never, "the policy could not decide", "The policy module exceeded its deadline.";
-        TooLarge: "policy.too_large", AccessDenied, 403, Never, "the policy could not decide", "The policy module's answer exceeds the limits.";
-        Invalid: "policy.invalid", AccessDenied, 403, Never, "the policy could not decide", "The policy module's answer is not valid.";
+        Denied: "policy.denied", InvalidRequest, 400, Never, "the policy denies this request", "The audit record names the rules.";
+        StepUp: "policy.step_up", InsufficientUserAuthentication, 400, Never, "the user has to authenticate more strongly", "Authenticate with the acr that `acr` names and ask again.";
+        Failed: "policy.error", InvalidRequest, 400, Never, "the policy could not decide", "The policy module answered with an error; the audit record has it.";
+        Trapped: "policy.trapped", InvalidRequest, 400, Never, "the policy could not decide", "The policy module trapped or ran out of memory.";
+        TimedOut: "policy.timed_out", InvalidRequest, 400, Never, "the policy could not decide", "The policy module exceeded its deadline.";
+        TooLarge: "policy.too_large", InvalidRequest, 400, Never, "the policy could not decide", "The policy module's answer exceeds the limits.";
+        Invalid: "policy.invalid", InvalidRequest, 400, Never, "the policy could not decide", "The policy module's answer is not valid.";
         Unavailable: "policy.unavailable", TemporarilyUnavailable, 503, After(5), "the policy cannot be asked", "Check the policy module; /readyz says more.";
     }
     /// Nothing was minted although it was permitted.
@@ -278,6 +275,10 @@ pub fn markdown() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| `{code}` | `{}` | {status} | {retry} | {text} | {action} |", oauth.name());
     }
+    page.push_str(
+        "\n`invalid_client` is answered 400 where the credential stood in the form, and 401 with a challenge otherwise (RFC 6749 section \
+         5.2).\n",
+    );
     let _ = write!(
         page,
         "\nTwo codes stand in the audit log only:\n\n| code | what it means |\n|---|---|\n\
@@ -302,6 +303,11 @@ mod tests {
             assert!(seen.insert(entry.code), "{} stands twice", entry.code);
             assert!(entry.text.starts_with(|c: char| c.is_lowercase()) && !entry.text.ends_with('.'), "{}", entry.text);
             assert_eq!(entry.status == 503, matches!(entry.retry, After(_)), "{}", entry.code);
+            // RFC 6749 §5.2: 400, but for a failed authentication, for what HTTP itself refuses and for what is our own fault.
+            let ours = matches!(entry.oauth, OAuthError::ServerError | OAuthError::TemporarilyUnavailable);
+            let http = matches!(entry.status, 404 | 405 | 413 | 415) && entry.code.starts_with("request.");
+            let unproven = entry.oauth == OAuthError::InvalidClient && entry.status == 401;
+            assert!(entry.status == 400 || ours || http || unproven, "{}: {}", entry.code, entry.status);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::audit::Attempt;
 use crate::caller::{self, Caller};
-use crate::error::{Problem, RequestError};
+use crate::error::{CallerError, Problem, RequestError};
 use crate::id;
 use crate::mint::{self, Flow};
 use crate::policy::{self, Permit};
@@ -53,9 +53,14 @@ impl<A> Permission<A> {
 ///
 /// # Errors
 /// A recorded failure.
-pub fn resolve_target(ports: &impl Ports, mut request: Request) -> Result<Resolution, Failure> {
+pub fn resolve_target(ports: &impl Ports, request: Request) -> Result<Resolution, Failure> {
+    resolve_as(ports, request, None)
+}
+
+/// The same of a request that names its client beside the credential.
+fn resolve_as(ports: &impl Ports, mut request: Request, client: Option<&str>) -> Result<Resolution, Failure> {
     let mut attempt = begin(ports, &mut request)?;
-    match resolve(ports, &mut attempt, request) {
+    match resolve(ports, &mut attempt, request, client) {
         Ok((target, request)) => Ok(Resolution { attempt, target, request }),
         Err(problem) => Err(attempt.failed(ports, &problem)),
     }
@@ -87,7 +92,15 @@ pub fn mint<P: Ports>(ports: &P, permission: Permission<P::Approval>) -> Result<
 /// # Errors
 /// A recorded failure.
 pub fn mint_on_behalf(ports: &impl Ports, request: Request) -> Result<Minted, Failure> {
-    let resolution = resolve_target(ports, request)?;
+    mint_as(ports, request, None)
+}
+
+/// The same of a request that may name its client beside the credential.
+///
+/// # Errors
+/// A recorded failure.
+pub fn mint_as(ports: &impl Ports, request: Request, client: Option<&str>) -> Result<Minted, Failure> {
+    let resolution = resolve_as(ports, request, client)?;
     let permission = evaluate_policy(ports, resolution).map_err(|denial| denial.failure)?;
     mint(ports, permission)
 }
@@ -106,8 +119,17 @@ pub(crate) fn begin(ports: &impl Ports, request: &mut Request) -> Result<Attempt
     }
 }
 
-fn resolve(ports: &impl Ports, attempt: &mut Attempt, mut request: Request) -> Result<(Target, Request), Problem> {
+fn resolve(
+    ports: &impl Ports,
+    attempt: &mut Attempt,
+    mut request: Request,
+    client: Option<&str>,
+) -> Result<(Target, Request), Problem> {
     let caller = authenticate(ports, attempt, &mut request)?;
+    // RFC 7521 §4.2: it names the client that the credential is of, or the request means two.
+    if client.is_some_and(|client| client != caller.client().id) {
+        return Err(Problem::at(CallerError::Several, "client_id"));
+    }
     let found = find(ports, attempt, caller, &request)?;
     let bounded = bound(ports, attempt, found, &request)?;
     let target = within(ports, attempt, bounded)?;

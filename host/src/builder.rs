@@ -20,7 +20,7 @@ use crate::config::{self, Config};
 use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
 use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
-use crate::http::{Http, HttpCtx, ProviderError, ReqwestHttp};
+use crate::http::{Http, HttpCtx, ProviderError, ProxyError, ReqwestHttp};
 use crate::image::{ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::issuers::FetchError;
@@ -116,6 +116,9 @@ pub enum BuildError {
     /// There is no directory database, and an empty one would know nobody.
     #[error("there is no directory database {}: run `standin directory import` or `standin init`", .0.display())]
     NoDirectory(PathBuf),
+    /// The proxy that the environment names.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The file of a trusted issuer's keys.
     #[error("trusted issuer {name}: {}: {source}", path.display())]
     IssuerKeys {
@@ -167,7 +170,8 @@ impl BuildError {
             | Self::Provider { .. }
             | Self::NeedsRestart(_)
             | Self::NoClients
-            | Self::Interrupted => None,
+            | Self::Interrupted
+            | Self::Proxy(_) => None,
         }
     }
 }
@@ -360,7 +364,10 @@ impl Builder {
         if let Some(slots) = loaded.slots {
             loader.rollout.took(slots, config.map(|config| config.policy.clone()));
         }
-        let http = self.parts.http.clone().unwrap_or_else(|| Arc::new(ReqwestHttp::new()));
+        let http = match &self.parts.http {
+            Some(http) => Arc::clone(http),
+            None => Arc::new(ReqwestHttp::from_env()?),
+        };
         let issuers = Arc::new(IssuerKeySets::new(Arc::clone(&http), Arc::clone(&self.clock)));
         let directory = self.directory_part()?;
         let store = self.store_part()?;

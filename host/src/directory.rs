@@ -95,6 +95,11 @@ impl crate::bindings::directory::Host for DirectoryView<'_> {
 
     async fn find_user(&mut self, key: UserKey) -> Result<Option<User>, DirectoryError> {
         let source = Arc::clone(&self.ctx.source);
+        // Asked for, and remembered, in the form in which it can be found.
+        let key = match key {
+            UserKey::Email(email) => UserKey::Email(value::normalised(&email)),
+            UserKey::Id(_) | UserKey::External(_) => key,
+        };
         let answer = self.ask(source.find_user(&key)).await?;
         self.evidence.saw_user(key, answer.as_ref());
         Ok(answer)

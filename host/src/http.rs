@@ -2,6 +2,7 @@
 
 mod client;
 mod provider;
+mod proxy;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use self::client::ReqwestHttp;
 pub use self::provider::{Provider, ProviderCredential, ProviderError};
+pub use self::proxy::ProxyError;
 use crate::bindings::http::{HttpError as WireError, Request, Response};
 use crate::evidence::Evidence;
 use crate::tape::Taped;

@@ -16,11 +16,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
 use standin_guest::error::NOT_RELEASED;
+use standin_guest::id;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
 pub use self::issuers::IssuerKeySets;
 pub use self::verifier::{Verifier, is_signed_by};
+use crate::address::Address;
 use crate::approval::{Approval, Covered, Purpose};
 use crate::audit::AuditCtx;
 use crate::bindings::keys::{KeyError, KeySource, Verified};
@@ -221,6 +223,12 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         if domain.len() > MAX_TEXT || value.len() > MAX_TEXT {
             return Err(KeyError::Other(Some("the domain or the value is too long".into())));
         }
+        // One person has one digest, however the address is written.
+        let value = if id::is_provisional_domain(&domain) {
+            Address::parse(&value).ok_or(KeyError::Malformed)?.into_string()
+        } else {
+            value
+        };
         let digest = self.ctx.keys.pseudonym(&domain, &value).map_err(|error| {
             tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "pseudonym");
             KeyError::Unavailable

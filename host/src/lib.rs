@@ -73,6 +73,7 @@
 //! # }
 //! ```
 
+mod address;
 pub mod approval;
 pub mod audit;
 pub mod bindings;

@@ -30,6 +30,8 @@ use crate::standin::Standin;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The longest head of a request, in bytes, where tokens are short.
+const HEAD: usize = 64 * 1024;
 /// The most streams of one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
@@ -72,6 +74,8 @@ pub struct ServerOptions {
     pub server: config::Server,
     /// The longest request body, in bytes.
     pub max_body: u32,
+    /// The longest token, in bytes: one may stand in a header.
+    pub max_token: u32,
 }
 
 /// A server that listens but does not serve yet.
@@ -167,6 +171,11 @@ impl Server {
         }
     }
 
+    /// A request's head, in bytes: a token, and as much as is usual beside it.
+    fn longest_head(&self) -> usize {
+        HEAD.max(usize::try_from(self.options.max_token).unwrap_or(HEAD) + HEAD / 2)
+    }
+
     fn connections(&self) -> auto::Builder<TokioExecutor> {
         let server = &self.options.server;
         let max_headers = usize::try_from(server.max_headers).unwrap_or(usize::MAX);
@@ -176,12 +185,12 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(server.header_timeout)
             .max_headers(max_headers)
-            .max_buf_size(64 * 1024);
+            .max_buf_size(self.longest_head());
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(64 * 1024)
+            .max_header_list_size(u32::try_from(self.longest_head()).unwrap_or(u32::MAX))
             .keep_alive_interval(server.header_timeout)
             .keep_alive_timeout(server.header_timeout);
         builder

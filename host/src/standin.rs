@@ -227,7 +227,7 @@ impl Standin {
 
 /// Whether a request only reads, and shows nothing of who asks.
 fn is_public(request: &HttpRequest) -> bool {
-    let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+    let reads = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
     reads && !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
 }
 
@@ -246,6 +246,7 @@ pub(crate) fn error_response(failure: &Failure) -> HttpResponse {
     let mut headers = vec![
         ("content-type".to_owned(), b"application/json".to_vec()),
         ("cache-control".to_owned(), b"no-store".to_vec()),
+        ("pragma".to_owned(), b"no-cache".to_vec()),
         ("x-correlation-id".to_owned(), failure.correlation_id.clone().into_bytes()),
     ];
     if let Some(seconds) = failure.retry_after {

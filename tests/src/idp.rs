@@ -63,6 +63,11 @@ impl Idp {
         Self { key, stranger, address, fetched, server }
     }
 
+    /// The published key set.
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": [jwk(&self.key)] })
+    }
+
     /// Where the key set is.
     pub fn jwks_uri(&self) -> String {
         format!("http://{}/jwks.json", self.address)

@@ -1,7 +1,7 @@
 //! `standin serve` in a process of its own: for what signals, limits of the system and sudden death do to it.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -34,8 +34,12 @@ impl Process {
 
     /// The same, after these commands of the shell that becomes the process: `ulimit …;`.
     pub fn under(limits: &str, world: &World) -> Self {
-        let mut command = shell(limits);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(world.path("standin.toml"));
+        Self::of(shell(limits), &world.path("standin.toml"))
+    }
+
+    /// The same of another configuration, by this command.
+    pub fn of(mut command: Command, config: &Path) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
         let said = Arc::new(Said::default());
         let lines = BufReader::new(child.stderr.take().expect("standard error")).lines();

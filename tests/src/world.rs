@@ -99,7 +99,8 @@ impl World {
     /// The HTTP server in front of `standin`, on loopback.
     pub async fn serve(&self, standin: &Standin) -> Running {
         let config = self.config();
-        let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
+        let limits = &config.limits;
+        let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
         let server = Server::bind(([127, 0, 0, 1], 0).into(), options, standin.clone(), None).await.expect("a server");
         let address = server.address();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -52,7 +52,7 @@ const GUEST: Layout = Layout {
 const HOST: Layout = Layout {
     source: "../host/src",
     layers: &[
-        &["bindings", "bounded", "clock", "hex", "secret", "json", "sqlite", "evidence", "config"],
+        &["address", "bindings", "bounded", "clock", "hex", "secret", "json", "sqlite", "evidence", "config"],
         &["approval", "record"],
         &["tape"],
         &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],

@@ -8,6 +8,31 @@ use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
 use crate::error::{CallerError, Problem};
 use crate::ports::{ClientSecret, Credential};
 
+/// By which way a client tried to prove itself.
+pub(super) enum Tried {
+    Basic,
+    Bearer,
+    Form,
+    OtherOrNothing,
+}
+
+/// The way, as far as it can be told; whoever used the header too is answered by it.
+pub(super) fn tried(request: &HttpRequest) -> Tried {
+    if let Some((_, value)) = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+        let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        return if scheme.eq_ignore_ascii_case(b"basic") {
+            Tried::Basic
+        } else if scheme.eq_ignore_ascii_case(b"bearer") {
+            Tried::Bearer
+        } else {
+            Tried::OtherOrNothing
+        };
+    }
+    let form = form::parse(&request.body).unwrap_or_default();
+    let in_form = form.iter().any(|(name, _)| matches!(name.as_str(), "client_secret" | "client_assertion"));
+    if in_form { Tried::Form } else { Tried::OtherOrNothing }
+}
+
 /// What the form carries of a credential.
 #[derive(Default)]
 pub(super) struct InForm {
@@ -23,7 +48,7 @@ pub(super) fn of(request: &HttpRequest, form: InForm) -> Result<Credential, Prob
     match (header, client_secret, client_assertion) {
         (Some(Credential::ClientSecret(basic)), None, None) => match client_id {
             // The form may repeat the id (RFC 6749 §3.2.1), not contradict it.
-            Some(repeated) if repeated != basic.client_id => Err(CallerError::Several.into()),
+            Some(repeated) if repeated != basic.client_id => Err(Problem::at(CallerError::Several, "client_id")),
             Some(_) | None => Ok(Credential::ClientSecret(basic)),
         },
         (Some(credential), None, None) => Ok(credential),

@@ -15,19 +15,21 @@ pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-
 
 /// Answers with a token response.
 pub(super) fn answer(ports: &impl Ports, http: &HttpRequest) -> Result<Answer, Failure> {
-    let request = read(http).map_err(|problem| refused(ports, http, &problem))?;
-    let minted = pipeline::mint_on_behalf(ports, request)?;
+    let (request, client) = read(http).map_err(|problem| refused(ports, http, &problem))?;
+    let minted = pipeline::mint_as(ports, request, client.as_deref())?;
     Ok(Answer::token(&Value::Object(token_response(&minted))))
 }
 
-fn read(http: &HttpRequest) -> Result<Request, Problem> {
+/// The request, and the client that its form names.
+fn read(http: &HttpRequest) -> Result<(Request, Option<String>), Problem> {
     expect_media_type(http, "application/x-www-form-urlencoded")?;
     let mut form = Form(form::parse(&http.body)?);
     let audience = form.every("audience");
     let resource = form.every("resource");
     form.refuse_duplicates()?;
+    let client = form.take("client_id");
     let in_form = InForm {
-        client_id: form.take("client_id"),
+        client_id: client.clone(),
         client_secret: form.take("client_secret"),
         client_assertion: form.take("client_assertion"),
     };
@@ -44,7 +46,7 @@ fn read(http: &HttpRequest) -> Result<Request, Problem> {
         (Some(_), None) => return Err(Problem::at(RequestError::MissingField, "actor_token_type")),
         (None, Some(_)) => return Err(Problem::at(RequestError::MissingField, "actor_token")),
     };
-    Ok(Request {
+    let request = Request {
         correlation_id: http.correlation_id.clone(),
         caller,
         subject: Subject::Token(subject),
@@ -57,7 +59,8 @@ fn read(http: &HttpRequest) -> Result<Request, Problem> {
         step: form.take("step"),
         dpop: None,
         attributes: Vec::new(),
-    })
+    };
+    Ok((request, client))
 }
 
 struct Form(Vec<(String, String)>);

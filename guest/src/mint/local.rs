@@ -64,7 +64,8 @@ pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &m
     let token = ports.sign(approval, Purpose::AccessToken, &claims, &event).map_err(not_signed)?;
     Ok(Minted {
         token,
-        issued_token_type: ACCESS_TOKEN.into(),
+        // RFC 8693 §2.2.1: what was asked for, and this is both.
+        issued_token_type: attempt.asked_type().unwrap_or(ACCESS_TOKEN).into(),
         token_type: "Bearer".into(),
         expires_in: grant.ttl,
         correlation_id: attempt.correlation_id().to_owned(),

@@ -6,7 +6,7 @@ use super::{AccountClaims, HostClaim, Resolved};
 use crate::caller::{Caller, directory_failed, keys_failed};
 use crate::error::{Problem, RequestError, TargetError};
 use crate::id::{self, Email};
-use crate::ports::{Account, AccountKey, Client, Descriptor, IdType, Machine, MachineKey, Ports, State, User, UserKey};
+use crate::ports::{Account, AccountKey, Client, Descriptor, IdType, KeyError, Machine, MachineKey, Ports, State, User, UserKey};
 use crate::tenant::{Aliases, Match, Reach};
 
 /// Finds the subject of a descriptor.
@@ -142,7 +142,12 @@ fn provisional(ports: &impl Ports, client: &Client, account: &Account, email: &E
         .provisional_scopes
         .clone()
         .ok_or_else(|| not_found("no such user, and the client may not name provisional ones"))?;
-    let digest = ports.pseudonym(&id::provisional_domain(&account.tenant), email.as_str()).map_err(keys_failed)?;
+    let digest = ports.pseudonym(&id::provisional_domain(&account.tenant), email.as_str());
+    let digest = digest.map_err(|error| match error {
+        // The host makes its normal form, and it has none.
+        KeyError::Malformed => Problem::at(RequestError::InvalidField, "id"),
+        other => keys_failed(other),
+    })?;
     Ok(Resolved {
         kind: "provisional",
         id: id::provisional(&account.tenant, &digest),

@@ -194,7 +194,7 @@ impl<P: Ports> Reading<'_, P> {
     /// The tenant the issuer speaks for: the one its claim names, or its only one.
     fn tenant(&self, issuer: &Issuer) -> Result<String, Problem> {
         let named = match &issuer.tenant_claim {
-            Some(claim) => Some(self.name(claim)?.ok_or(SubjectError::Tenant)?),
+            Some(claim) => Some(self.claims.tenant(claim)?.ok_or(SubjectError::Tenant)?),
             None => None,
         };
         match (named, issuer.tenants.as_slice()) {

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use standin_guest::chain::Actor;
-use standin_guest::id::{self, Email};
+use standin_guest::id;
 
 use super::proof::{Question, Unproven};
 use super::token;
+use crate::address::Address;
 use crate::bindings::directory::{Account, Machine, State, User, UserKey};
 use crate::bindings::types::Attribute;
 use crate::registry::{Client, SubjectKind};
@@ -200,11 +201,13 @@ fn by_address(question: &Question<'_>, address: &str) -> Result<Subject, Unprove
     let scopes = question.client.provisional_scopes.clone().ok_or(Unproven::ProvisionalNotRegistered)?;
     let evidence = question.evidence;
     // Another spelling of a known address would be another, unknown person.
-    let normalised = Email::parse(address).is_some_and(|email| email.as_str() == address);
+    let normalised = Address::parse(address).is_some_and(|normal| normal.as_str() == address);
     if !normalised || !evidence.asked(&UserKey::Email(address.to_owned())) {
         return Err(Unproven::ProvisionalUnasked);
     }
-    let mut known = evidence.users.iter().filter(|user| user.email.eq_ignore_ascii_case(address));
+    // Another directory than ours may show addresses as they were written.
+    let same = |email: &str| Address::parse(email).map_or(email == address, |normal| normal.as_str() == address);
+    let mut known = evidence.users.iter().filter(|user| same(&user.email));
     if known.any(|user| blocks(question, user)) {
         return Err(Unproven::ProvisionalKnown);
     }

@@ -203,7 +203,7 @@ fn examine_foreign(
 fn tenant<'a>(issuer: &'a Issuer, claims: Claims<'_>) -> Result<&'a str, Unproven> {
     match (&issuer.tenant_claim, issuer.tenants.as_slice()) {
         (Some(claim), tenants) => {
-            let said = claims.text(claim)?.ok_or(Unproven::TokenTenant)?;
+            let said = standin_guest::claims::tenant(claims.0, claim).map_err(|_| Malformed)?.ok_or(Unproven::TokenTenant)?;
             tenants.iter().find(|tenant| *tenant == said).map(String::as_str).ok_or(Unproven::TokenTenant)
         }
         (None, [only]) => Ok(only),

@@ -10,8 +10,8 @@ use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Requ
 
 use super::{ConfigArg, Usage};
 
-/// The longest secret or token file, in bytes.
-const MAX_FILE: u64 = 64 * 1024;
+/// The longest secret or token file, in bytes: the longest token and an end of its line.
+const MAX_FILE: u64 = 64 * 1024 + 2;
 
 /// Who asks, on whose behalf, for what.
 #[derive(Debug, clap::Args)]
@@ -201,14 +201,16 @@ mod tests {
         let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: json!(value).to_string() };
         let mut failure = Failure {
             code: "policy.step_up".into(),
-            oauth_error: "interaction_required".into(),
-            status: 403,
+            oauth_error: "insufficient_user_authentication".into(),
+            status: 400,
             message: "stronger".into(),
             correlation_id: "c".into(),
             retry_after: None,
             attributes: vec![attribute("acr", "high"), attribute("other", "x")],
         };
-        let page = json!({ "code": "policy.step_up", "error": "interaction_required", "status": 403, "message": "stronger" });
+        let page = json!({
+            "code": "policy.step_up", "error": "insufficient_user_authentication", "status": 400, "message": "stronger",
+        });
         let mut expected = page.clone();
         expected["acr"] = json!("high");
         assert_eq!(Value::from(told(&failure)), expected);

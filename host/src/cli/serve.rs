@@ -45,7 +45,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup())?;
     let config = args.config.read()?;
     let metrics = metrics()?;
-    let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
+    let limits = &config.limits;
+    let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
     let listen = args.listen.unwrap_or(config.listen);
     if !listen.ip().is_loopback() && config.server.tls.is_none() && !config.server.dangerous_plain_http {
         let what = "is not loopback: configure [server] tls, or dangerous_plain_http behind a tls terminator";

@@ -12,6 +12,8 @@ use crate::registry::Algorithm;
 
 /// The system's cap on lifetimes; a file can only lower it.
 const MAX_TTL: u32 = 15 * 60;
+/// The longest token of any configuration, in bytes.
+const MAX_TOKEN: u32 = 64 * KIB;
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -62,14 +64,19 @@ pub(super) fn audit(mut section: Section<'_>, base: &Path) -> AuditLog {
 /// `[limits]`.
 pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let max_ttl = section.or("max_ttl", lifetime(MAX_TTL), MAX_TTL);
+    let max_body = section.optional("max_body", size(KIB..=MIB)).map(|max_body| max_body.value);
+    // A subject token comes in a body, so none is longer.
+    let longest = max_body.map_or(MAX_TOKEN, |max_body| max_body.min(MAX_TOKEN));
+    let max_token = section.or("max_token", size(KIB..=longest), 16 * KIB);
     let limits = Limits {
         default_ttl: section.or("default_ttl", lifetime(max_ttl), max_ttl.min(5 * 60)),
         max_ttl,
         max_chain: section.or("max_chain", integer(1..=5), 5),
         max_in_flight: section.or("max_in_flight", integer(1..=4_096), 256),
-        max_token: section.or("max_token", size(KIB..=16 * KIB), 16 * KIB),
+        max_token,
         max_depth: section.or("max_depth", integer(2..=32), 16),
-        max_body: section.or("max_body", size(KIB..=MIB), 64 * KIB),
+        // With room for what stands beside the token.
+        max_body: max_body.unwrap_or((max_token + 16 * KIB).max(64 * KIB)),
     };
     section.finish();
     limits

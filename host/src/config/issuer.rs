@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::IssuerRegistration;
 use super::fault::Problem;
 use super::reader::{Found, Once, Section, values};
-use super::value::{self, audience, choice, claim, duration, fetched, media_type, name, path, scope, tenant, text};
+use super::value::{self, audience, choice, claim, duration, fetched, media_type, name, path, scope, tenant, tenant_claim, text};
 use crate::registry::{Algorithm, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -66,7 +66,7 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
     let types = section.filled("types", text(media_type)).map(|types| values(&types));
     let scopes = section.list("scopes", text(scope)).map(|scopes| values(&scopes));
     let scope_claims = section.list("scope_claims", text(claim)).map(|claims| values(&claims));
-    let tenant_claim = section.optional("tenant_claim", text(claim)).map(|claim| claim.value);
+    let tenant_claim = section.optional("tenant_claim", text(tenant_claim)).map(|claim| claim.value);
     let mapping = mapping(&mut section);
     if caller {
         for key in

@@ -162,6 +162,15 @@ pub(super) fn claim(text: &str) -> Result<String, Problem> {
     checked(text, visible(text, MAX_NAME), "a claim's name of 1 to 128 visible ASCII characters")
 }
 
+/// Where a token names its tenant: a claim, or a JSON pointer (RFC 6901).
+pub(super) fn tenant_claim(text: &str) -> Result<String, Problem> {
+    if text.starts_with('/') {
+        let right = visible(text, MAX_NAME) && standin_guest::claims::is_pointer(text);
+        return checked(text, right, "a JSON pointer (RFC 6901) of at most 128 visible ASCII characters");
+    }
+    claim(text)
+}
+
 /// A `sub`: RFC 7519 §4.1.2 leaves the form open; OpenID Connect Core §2 allows 255 ASCII characters.
 pub(super) fn sub(text: &str) -> Result<String, Problem> {
     let right = (1..=255).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
@@ -181,19 +190,13 @@ pub(super) fn media_type(text: &str) -> Result<String, Problem> {
     checked(text, right, "a `typ` in lower case without `application/`, or \"\" for none")
 }
 
-/// An audience: an absolute URI without fragment (RFC 8707 §2), or a plain name.
+/// An audience: a URI reference.
 pub(super) fn audience(text: &str) -> Result<String, Problem> {
-    let right = match text.split_once(':') {
-        Some((scheme, rest)) => uri_scheme(scheme) && !rest.is_empty() && uri_characters(text),
-        None => plain(text),
-    };
-    checked(text, right, "an absolute URI without fragment, or a name of `A-Z a-z 0-9 . _ ~ -`")
-}
-
-/// RFC 3986 §3.1.
-fn uri_scheme(scheme: &str) -> bool {
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    checked(
+        text,
+        standin_guest::id::is_audience(text),
+        "a URI reference (RFC 3986) such as https://…, urn:…, //… or a plain name",
+    )
 }
 
 /// RFC 3986 appendix A, without `#`.

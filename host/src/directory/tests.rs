@@ -91,6 +91,7 @@ async fn an_account_has_its_shape(#[values(Kind::Memory, Kind::Sqlite)] kind: Ki
 #[case(UserKey::Id("u-alice".into()), Some("u-alice"))]
 #[case(UserKey::Email("alice@example.com".into()), Some("u-alice"))]
 #[case(UserKey::Email(" ALICE@Example.com ".into()), Some("u-alice"))]
+#[case(UserKey::Email("alice@\u{ff45}xample\u{3002}com".into()), Some("u-alice"))]
 #[case(UserKey::External(("corp".into(), "00u1alice".into())), Some("u-alice"))]
 #[case(UserKey::External(("other".into(), "00u1alice".into())), None)]
 #[case(UserKey::External(("corp".into(), "u-alice".into())), None)]

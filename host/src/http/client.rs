@@ -1,5 +1,6 @@
 //! `Http` over the network.
 
+use std::error::Error as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -7,16 +8,18 @@ use async_trait::async_trait;
 use reqwest::{Client, ClientBuilder, Method, Url};
 use tokio::sync::OnceCell;
 
+use super::proxy::{Proxy, ProxyError};
 use super::{Http, HttpError, Inbound, Outbound};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(30);
 const IDLE_CONNECTIONS: usize = 8;
 
-/// Sends over TCP and TLS. No redirects, no proxy, no cookies. Nothing is built before it is used: reading the machine's
-/// root certificates takes longer than everything else at start.
+/// Sends over TCP and TLS. No redirects, no cookies. Nothing is built before it is used: reading the root certificates, the machine's or
+/// those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, takes longer than everything else at start.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
+    proxy: Proxy,
     /// For `https`.
     secure: OnceCell<Client>,
     /// For `http` to loopback, without any certificates.
@@ -24,16 +27,25 @@ pub struct ReqwestHttp {
 }
 
 impl ReqwestHttp {
-    /// A client that has not been used.
+    /// A client that has not been used and knows no proxy.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with the proxy for `https` that `HTTPS_PROXY` and `NO_PROXY` say.
+    ///
+    /// # Errors
+    /// Where what is named there is no proxy.
+    pub fn from_env() -> Result<Self, ProxyError> {
+        Ok(Self { proxy: Proxy::of(|name| std::env::var_os(name))?, ..Self::default() })
     }
 
     async fn client(&self, url: &Url) -> Result<&Client, HttpError> {
         if url.scheme() == "http" {
             return self.plain.get_or_try_init(|| build(common().tls_certs_only([]))).await;
         }
-        self.secure.get_or_try_init(|| build(common().https_only(true))).await
+        let secure = || async { build(self.proxy.applied(common().https_only(true)).map_err(failure)?).await };
+        self.secure.get_or_try_init(secure).await
     }
 }
 
@@ -97,12 +109,22 @@ fn failure(error: reqwest::Error) -> HttpError {
     if error.is_timeout() {
         HttpError::Timeout
     } else if error.is_builder() {
-        HttpError::Refused(error.to_string())
+        HttpError::Refused(with_causes(&error))
     } else if error.is_connect() {
-        HttpError::Connect(error.to_string())
+        HttpError::Connect(with_causes(&error))
     } else {
-        HttpError::Broken(error.to_string())
+        HttpError::Broken(with_causes(&error))
     }
+}
+
+/// Whether it was the proxy, a certificate or the name stands in the causes only.
+fn with_causes(error: &reqwest::Error) -> String {
+    let (mut told, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
 }
 
 #[cfg(test)]

@@ -260,6 +260,19 @@ fn pseudonyms_are_evidence() {
 }
 
 #[test]
+fn a_person_has_one_pseudonym_however_the_address_is_written() {
+    let mut request = Request::new(Health::Well, None);
+    for spelling in ["Zoë@bücher.example", " zoe\u{308}@XN--BCHER-KVA.example", "zoë@bu\u{308}cher.example"] {
+        let digest = request.view().pseudonym("provisional:acme".into(), spelling.into()).unwrap();
+        assert_eq!(digest, "provisional:acme/zoë@xn--bcher-kva.example");
+    }
+    assert!(request.evidence.pseudonyms.iter().all(|seen| seen.value == "zoë@xn--bcher-kva.example"));
+    for none in ["alice", "alice@xn--a.example", ""] {
+        assert!(matches!(request.view().pseudonym("provisional:acme".into(), none.into()), Err(KeyError::Malformed)));
+    }
+}
+
+#[test]
 fn the_key_set_is_ours() {
     let mut request = Request::new(Health::Well, None);
     let published = request.view().jwks();

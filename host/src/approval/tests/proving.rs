@@ -136,7 +136,7 @@ fn a_known_address_is_no_stranger() {
 
 #[test]
 fn another_spelling_of_an_address_is_no_stranger() {
-    for spelling in ["Alice@example.com", " alice@example.com", "alice"] {
+    for spelling in ["Alice@example.com", " alice@example.com", "alice", "a\u{308}lice@example.com", "alice@bücher.example"] {
         let mut world = World::new("envoy", id::provisional("acme", PSEUDONYM));
         world.evidence.saw_user(UserKey::Email(spelling.into()), None);
         world.evidence.saw_pseudonym("provisional:acme".into(), spelling.into(), PSEUDONYM);

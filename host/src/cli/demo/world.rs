@@ -61,7 +61,8 @@ impl World {
         files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
         let database = Database::create(&config.directory)?;
         import::import(&database, directory().to_string().as_bytes(), Mode::Replace)?;
-        let options = ServerOptions { server: config.server.clone(), max_body: config.limits.max_body };
+        let limits = &config.limits;
+        let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
         let standin = Standin::builder().config(config).build().await?;
         let server = Server::bind(([127, 0, 0, 1], 0).into(), options, standin.clone(), None).await?;
         let url = format!("http://{}", server.address());
