@@ -41,7 +41,7 @@ toolchain:
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
-# The verifier and the interpreter that are not Rust, and what makes policy modules of JavaScript and of Python.
+# The verifier, the client and the interpreter that are not Rust, and what makes policy modules of JavaScript and of Python.
 peers:
 	@command -v npm >/dev/null || { echo "make test needs Node.js with npm, for an independent verifier of the tokens" >&2; exit 1; }
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "make test needs Python 3.10 with venv, for a policy in Python" >&2; exit 1; }
@@ -49,5 +49,5 @@ peers:
 	@$(MAKE) --silent --directory policies/examples/javascript tools
 	@$(MAKE) --silent --directory policies/examples/python tools
 	@python3 -m pip --version >/dev/null || { echo "make test needs Python 3 with pip, for an independent reading of Rego policies" >&2; exit 1; }
-	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: --ignore-requires-python \
+	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: \
 		--upgrade --target python_modules --requirement requirements.txt

@@ -3,7 +3,6 @@
 mod facts;
 mod loading;
 mod machine;
-mod oracle;
 mod peer;
 mod suite;
 mod verdicts;
