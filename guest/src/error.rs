@@ -259,6 +259,11 @@ pub const UNRECORDED: &str = "runtime.unrecorded";
 /// Of a token that was recorded and then not signed; only the host writes it.
 pub const NOT_RELEASED: &str = "mint.not_released";
 
+/// Whether only the host gives this code: what the sandbox did, and what it did not record itself.
+pub fn is_hosts_own(code: &str) -> bool {
+    matches!(code, UNRECORDED | NOT_RELEASED) || RuntimeError::ALL.iter().any(|error| error.entry().code == code)
+}
+
 /// `docs/errors.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
@@ -283,8 +288,8 @@ pub fn markdown() -> String {
         page,
         "\nTwo codes stand in the audit log only:\n\n| code | what it means |\n|---|---|\n\
          | `{UNRECORDED}` | the component answered an HTTP request or a dry run without recording it; the host did |\n\
-         | `{NOT_RELEASED}` | the event before it with the same `correlation_id` says that a token was minted; it was not signed, and \
-         none left |\n",
+         | `{NOT_RELEASED}` | an event before it with the same `correlation_id` says that a token was minted, or would if it had been \
+         written; none left |\n",
     );
     page
 }

@@ -107,7 +107,7 @@ impl Call {
     pub(crate) async fn settle<T>(&mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
         let Some(evidence) = self.unrecorded() else { return answer };
         let told = match answer {
-            Err(failure) if record::is_code(&failure.code) => failure,
+            Err(failure) if record::is_components(&failure.code) => failure,
             Ok(_) | Err(_) => {
                 let trapped = failure(&self.correlation_id, RuntimeError::Trapped.into());
                 self.tape.replaced(&trapped.code);

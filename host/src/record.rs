@@ -4,11 +4,9 @@ mod json;
 pub mod past;
 mod policy;
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use standin_guest::claims;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use standin_guest::error::{NOT_RELEASED, is_hosts_own};
 
 use self::json::{Asked, Decision, Granted, Origin, Requester};
 use crate::approval::{Approval, Covered};
@@ -42,7 +40,7 @@ pub enum RecordError {
     /// `outcome` is neither `deny`, `fail` nor `explain`.
     #[error("the component's event has no known outcome")]
     Outcome,
-    /// `code` is missing or not made of lowercase letters, digits, `.`, `_` and `-`.
+    /// `code` is missing, not made of lowercase letters, digits, `.`, `_` and `-`, or one that only the host gives.
     #[error("the component's event has no valid code")]
     Code,
 }
@@ -84,7 +82,7 @@ struct Minted<'a> {
     earlier_decisions: Vec<Decision<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     refused_signatures: &'a [String],
-    detail: &'a RawValue,
+    detail: &'a Map<String, Value>,
 }
 
 /// The event of a token about to be signed. To be recorded before the signature leaves.
@@ -127,8 +125,25 @@ pub fn minted(
         asked: Asked(&decision.input),
         earlier_decisions: earlier(evidence),
         refused_signatures: &evidence.refused,
-        detail: component_event(detail)?,
+        detail: &component_event(detail)?,
     };
+    Ok(Event { json: encode(&event)?, anonymous: None })
+}
+
+/// The event that follows one of [`minted`] where the token was not released after all.
+///
+/// # Errors
+/// Never; as the others.
+pub fn not_released(correlation_id: &str, requester: &str) -> Result<Event, RecordError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        event: &'static str,
+        outcome: Outcome,
+        code: &'static str,
+        correlation_id: &'a str,
+        requester: &'a str,
+    }
+    let event = Row { event: "attempt", outcome: Outcome::Fail, code: NOT_RELEASED, correlation_id, requester };
     Ok(Event { json: encode(&event)?, anonymous: None })
 }
 
@@ -149,16 +164,7 @@ struct Attempt<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     refused_signatures: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a RawValue>,
-}
-
-/// The two members of the component's event that decide how it is filed.
-#[derive(Deserialize)]
-struct Filing<'a> {
-    #[serde(borrow, default)]
-    outcome: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    code: Option<Cow<'a, str>>,
+    detail: Option<&'a Map<String, Value>>,
 }
 
 /// The event of an attempt that ended without a token.
@@ -166,21 +172,29 @@ struct Filing<'a> {
 /// # Errors
 /// Where `detail` is not a JSON object within the limits that says how it ended.
 pub fn attempt(correlation_id: &str, evidence: &Evidence, detail: &str) -> Result<Event, RecordError> {
-    let raw = component_event(detail)?;
-    let filing: Filing<'_> = serde_json::from_str(detail).map_err(|_| RecordError::Malformed)?;
-    let outcome = match filing.outcome.as_deref() {
+    let detail = component_event(detail)?;
+    let outcome = match text(&detail, "outcome")? {
         Some("deny") => Outcome::Deny,
         Some("fail") => Outcome::Fail,
         Some("explain") => Outcome::Explain,
         Some(_) | None => return Err(RecordError::Outcome),
     };
-    let code = match (filing.code.as_deref(), outcome) {
-        (Some(code), _) if is_code(code) => Some(code),
+    let code = match (text(&detail, "code")?, outcome) {
+        (Some(code), _) if is_components(code) => Some(code),
         // A dry run may have gone well.
         (None, Outcome::Explain) => None,
         (Some(_) | None, _) => return Err(RecordError::Code),
     };
-    write(correlation_id, evidence, outcome, code, Some(raw))
+    write(correlation_id, evidence, outcome, code, Some(&detail))
+}
+
+/// One of the two members of the component's event that decide how it is filed.
+fn text<'a>(detail: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, RecordError> {
+    match detail.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Err(RecordError::Malformed),
+    }
 }
 
 /// The event of an attempt that the host ended: a trap, a time-out, a shed request. `code` is one of the host's own.
@@ -219,7 +233,7 @@ fn write(
     evidence: &Evidence,
     outcome: Outcome,
     code: Option<&str>,
-    detail: Option<&RawValue>,
+    detail: Option<&Map<String, Value>>,
 ) -> Result<Event, RecordError> {
     let requester = Requester::of(evidence);
     // Somebody whose token we can read but whom no client names is a stranger too.
@@ -248,17 +262,19 @@ fn encode(event: &impl Serialize) -> Result<String, RecordError> {
     serde_json::to_string(event).map_err(|_| RecordError::Malformed)
 }
 
-/// The component's event as it stands: one line, one object, not too long, not too deep.
-fn component_event(detail: &str) -> Result<&RawValue, RecordError> {
+/// The component's event, parsed, so that what stands in the log is what any reader of JSON takes: not too long, not too deep, no member
+/// twice, no text that is no Unicode.
+fn component_event(detail: &str) -> Result<Map<String, Value>, RecordError> {
     let one_line = !detail.bytes().any(|byte| byte == b'\n' || byte == b'\r');
-    if detail.len() > MAX_DETAIL
-        || !one_line
-        || !detail.starts_with('{')
-        || claims::depth(detail.as_bytes()) > usize::from(MAX_DEPTH)
-    {
+    if detail.len() > MAX_DETAIL || !one_line || !detail.starts_with('{') {
         return Err(RecordError::Malformed);
     }
-    serde_json::from_str(detail).map_err(|_| RecordError::Malformed)
+    crate::json::object(detail, MAX_DEPTH).map_err(|_| RecordError::Malformed)
+}
+
+/// Whether the component may give this code: a well-formed one that is not the host's own.
+pub(crate) fn is_components(code: &str) -> bool {
+    is_code(code) && !is_hosts_own(code)
 }
 
 /// Whether a code is one of those that can stand in the log.

@@ -56,7 +56,8 @@ pub(crate) struct SlotChange<'a> {
     pub(crate) version: Option<String>,
 }
 
-/// The event of modules that become live. `because` is `reload`, `file` or `rollback`.
+/// The event of modules that become live. `because` is `start`, `reload`, `file` or `rollback`, and `not-taken` where the event
+/// before it says so and it did not come to that.
 pub(crate) fn policy_change(because: &str, changes: &[SlotChange<'_>]) -> Result<Event, RecordError> {
     #[derive(Serialize)]
     struct Row<'a> {

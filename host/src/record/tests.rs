@@ -27,7 +27,7 @@ fn signed(detail: &str) -> Result<Event, RecordError> {
 fn a_minted_token_is_recorded_with_all_that_was_asked() {
     let detail = r#"{"outcome":"permit",  "stages_us":{"mint":3}}"#;
     let event = signed(detail).unwrap();
-    assert!(event.json.ends_with(&format!("\"detail\":{detail}}}")));
+    assert!(event.json.ends_with(r#""detail":{"outcome":"permit","stages_us":{"mint":3}}}"#), "{}", event.json);
     assert_eq!(event.anonymous, None);
     let event = read(&event);
     let expected = json!({
@@ -61,6 +61,13 @@ fn a_minted_token_is_recorded_with_all_that_was_asked() {
 #[case("{}x")]
 #[case("{\"a\":\n1}")]
 #[case("{}\r")]
+#[case("{\"a\":\"\\ud800\"}")]
+#[case("{\"a\":[\"\\udc00\\ud800\"]}")]
+#[case("{\"\\udfff\":1}")]
+#[case("{\"a\":1,\"a\":2}")]
+#[case("{\"a\":1e999}")]
+#[case("{\"a\":01}")]
+#[case("{\"a\":\"\t\"}")]
 #[case(" {}")]
 fn a_malformed_detail_stops_the_signature(#[case] detail: &str) {
     assert_eq!(signed(detail), Err(RecordError::Malformed));
@@ -169,6 +176,28 @@ fn the_host_records_its_own_failures() {
 #[case(r#"{"outcome":"deny","code":"ABC"}"#, RecordError::Code)]
 fn an_event_says_how_it_ended(#[case] detail: &str, #[case] why: RecordError) {
     assert_eq!(attempt("corr-1", &World::user().evidence, detail), Err(why));
+}
+
+#[rstest]
+#[case("mint.not_released")]
+#[case("runtime.unrecorded")]
+#[case("runtime.trapped")]
+#[case("runtime.timed_out")]
+#[case("runtime.overloaded")]
+fn what_only_the_host_may_say_is_not_taken_from_the_component(#[case] code: &str) {
+    for outcome in ["deny", "fail", "explain"] {
+        let detail = json!({ "outcome": outcome, "code": code }).to_string();
+        assert_eq!(attempt("corr-1", &World::user().evidence, &detail), Err(RecordError::Code));
+    }
+    host_failure("corr-1", &World::user().evidence, code).unwrap();
+}
+
+#[test]
+fn what_the_component_says_is_written_anew() {
+    let detail = r#"{"outcome":"deny","code":"a","text":"\u0041\ud83d\ude00\u0000\/","list":[ 1.0 , 1e2 ]}"#;
+    let event = attempt("corr-1", &Evidence::default(), detail).unwrap();
+    let expected = "\"detail\":{\"code\":\"a\",\"list\":[1.0,100.0],\"outcome\":\"deny\",\"text\":\"A😀\\u0000/\"}}";
+    assert!(event.json.ends_with(expected), "{}", event.json);
 }
 
 #[test]

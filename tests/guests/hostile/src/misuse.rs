@@ -51,6 +51,7 @@ pub(crate) fn play(request: &Request) -> Result<String, Refused> {
             Err(Refused::new("hostile.hidden", "what was recorded names nobody"))
         }
         "fail-silently" => Err(Refused::new("hostile.silent", "nothing was recorded")),
+        "fail-with-code" => Err(Refused::new(&orders.text("code").unwrap_or_default(), "nothing was recorded")),
         "fail-with-a-bad-code" => Err(Refused::new("permit\n{\"outcome\":\"permit\"}", "nothing was recorded")),
         other => Err(Refused::new("hostile.unknown_trick", other)),
     }
