@@ -43,6 +43,8 @@ toolchain:
 
 # The verifier, the client and the interpreter that are not Rust, and what makes policy modules of JavaScript and of Python.
 peers:
+	@command -v jq >/dev/null || { echo "make test needs jq, for an independent reader of the audit log" >&2; exit 1; }
+	@command -v logrotate >/dev/null || [ -x /usr/sbin/logrotate ] || { echo "make test needs logrotate, for the recipe in docs/audit.md" >&2; exit 1; }
 	@command -v npm >/dev/null || { echo "make test needs Node.js with npm, for an independent verifier of the tokens" >&2; exit 1; }
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "make test needs Python 3.10 with venv, for a policy in Python" >&2; exit 1; }
 	@cd tests/peers && npm ci --silent --no-audit --no-fund

@@ -2,13 +2,17 @@
 //!
 //! [`AuditLog`] is the log on disk, [`MemoryAudit`] the one for tests and benches, [`verify`] reads a log back.
 
+mod announced;
 mod anonymous;
+mod file;
 mod head;
 mod line;
 mod log;
 mod memory;
 mod open;
 pub mod past;
+mod rotate;
+mod series;
 mod tail;
 #[cfg(test)]
 mod testing;
@@ -27,11 +31,14 @@ use crate::keys::KeysError;
 use crate::record::{self, Event};
 use crate::tape::Taped;
 
+pub use announced::Announced;
+pub use file::{Displaced, UnsafePlace};
 pub use head::SealKey;
 pub use line::time;
-pub use log::{AuditLog, CHECKPOINT_TYP, Durability, LogOptions};
+pub use log::{AuditLog, CHECKPOINT_TYP, Durability, LogOptions, Rotated};
 pub use memory::MemoryAudit;
-pub use open::{Accepted, OpenError, accept_damage};
+pub use open::{Accepted, OpenError, accept_damage, check_place};
+pub use series::{NoLog, files};
 
 /// The most events the component may append in one request; an honest one needs one.
 pub const MAX_EVENTS: u32 = 8;
@@ -42,10 +49,16 @@ pub enum AuditError {
     /// It could not be written.
     #[error("the audit record could not be written: {0}")]
     Write(#[from] std::io::Error),
+    /// The log's file is not as it was left: it was moved, removed, replaced, cut off or added to, and nothing is written to it.
+    #[error("the audit log's file is not as it was left: {0}")]
+    Displaced(#[from] Displaced),
     /// The log was closed or its writer died.
     #[error("the audit log is closed")]
     Closed,
-    /// It took too long.
+    /// The log is not one of [`AuditLog`].
+    #[error("the audit log is the embedding program's own")]
+    NotOurs,
+    /// It took too long; it may still be written.
     #[error("the audit record was not written in time")]
     TimedOut,
     /// It is not a JSON object on one line of at most 1 MiB.
@@ -116,9 +129,24 @@ impl AuditCtx {
             Ok(written) => written?,
             Err(_elapsed) => return Err(AuditError::TimedOut),
         }
+        self.count(attributed);
+        Ok(())
+    }
+
+    /// Records an event about what is about to be done, within the time limit; `otherwise` follows it if it is not.
+    ///
+    /// # Errors
+    /// Where it was not recorded in time.
+    pub async fn announce(&mut self, event: Event, otherwise: Event) -> Result<Announced, AuditError> {
+        let attributed = event.anonymous.is_none();
+        let announced = Announced::record(&self.log, event, otherwise, self.timeout).await?;
+        self.count(attributed);
+        Ok(announced)
+    }
+
+    fn count(&mut self, attributed: bool) {
         self.written = self.written.saturating_add(1);
         self.attributed = self.attributed.saturating_add(u32::from(attributed));
-        Ok(())
     }
 }
 

@@ -362,6 +362,7 @@ impl Builder {
         loader.audit = Some((Arc::clone(&audit), audit_patience));
         let loaded = loader.load(config, keys)?;
         if let Some(slots) = loaded.slots {
+            loader.record_start(&slots).await?;
             loader.rollout.took(slots, config.map(|config| config.policy.clone()));
         }
         let http = match &self.parts.http {
@@ -426,15 +427,7 @@ impl Builder {
             Some(keys) => seal(keys, AUDIT_SEAL),
             None => Zeroizing::new(*crate::keys::files::hmac_key(&config.keys.dir, AUDIT_SEAL)?.expose()),
         };
-        let options = LogOptions {
-            durability: match config.audit.durability {
-                config::Durability::Fsync => Durability::Fsync,
-                config::Durability::Os => Durability::Os,
-            },
-            checkpoint_lines: config.audit.checkpoint_every,
-            checkpoint_interval: config.audit.checkpoint_interval,
-            ..LogOptions::default()
-        };
+        let options = log_options(config);
         let path = &config.audit.path;
         let log = AuditLog::open(path, &SealKey::new(*seal), Arc::clone(keys), Arc::clone(&self.clock), options);
         let log = Arc::new(log.map_err(|source| BuildError::Audit { path: path.clone(), source })?);
@@ -472,6 +465,22 @@ pub fn key_retention(config: &Config) -> Duration {
 
 /// How far clocks may differ.
 const LEEWAY: Duration = Duration::from_secs(30);
+
+/// How a configuration wants its audit log kept.
+pub fn log_options(config: &Config) -> LogOptions {
+    let config::AuditLog { path: _, durability, checkpoint_every, checkpoint_interval, max_size, keep } = &config.audit;
+    LogOptions {
+        durability: match *durability {
+            config::Durability::Fsync => Durability::Fsync,
+            config::Durability::Os => Durability::Os,
+        },
+        checkpoint_lines: *checkpoint_every,
+        checkpoint_interval: *checkpoint_interval,
+        max_size: Some(*max_size),
+        keep: *keep,
+        ..LogOptions::default()
+    }
+}
 
 fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<FileKeys>, BuildError> {
     Ok(Arc::new(FileKeys::open(&config.keys.dir, key_retention(config), Arc::clone(clock))?))

@@ -96,6 +96,10 @@ pub struct AuditLog {
     pub checkpoint_every: u64,
     /// The longest time between two signed checkpoints while events are written.
     pub checkpoint_interval: Duration,
+    /// A file of this many bytes is closed, and the next one begun.
+    pub max_size: u64,
+    /// How many closed files stay; all of them without it.
+    pub keep: Option<u32>,
 }
 
 /// What a written event survives.

@@ -24,7 +24,7 @@ pub use self::issuers::IssuerKeySets;
 pub use self::verifier::{Verifier, is_signed_by};
 use crate::address::Address;
 use crate::approval::{Approval, Covered, Purpose};
-use crate::audit::AuditCtx;
+use crate::audit::{Announced, AuditCtx};
 use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::clock::Clock;
 use crate::evidence::Evidence;
@@ -120,9 +120,12 @@ impl KeysView<'_> {
             self.evidence.refused(refusal.to_string());
             KeyError::Refused(refusal.to_string())
         })?;
-        self.record(&approval, &covered, event).await?;
+        let announced = self.record(&approval, &covered, event).await?;
         match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(typ(purpose), claims)).await {
-            Ok(Ok(token)) => return Ok(token),
+            Ok(Ok(token)) => {
+                announced.done();
+                return Ok(token);
+            }
             Ok(Err(error)) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
             Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
         }
@@ -132,13 +135,21 @@ impl KeysView<'_> {
             KeyError::AuditFailed
         })?;
         self.append(event).await?;
+        announced.done();
         Err(KeyError::Unavailable)
     }
 
-    async fn record(&mut self, approval: &Approval, covered: &Covered, event: &str) -> Result<(), KeyError> {
-        let event = record::minted(self.audit.correlation_id(), self.evidence, approval, covered, event)
-            .map_err(|error| KeyError::Refused(error.to_string()))?;
-        self.append(event).await
+    /// From here on the log says that a token was minted, or may come to say it: whatever ends this before there is one, it also says that
+    /// none was released.
+    async fn record(&mut self, approval: &Approval, covered: &Covered, event: &str) -> Result<Announced, KeyError> {
+        let id = self.audit.correlation_id();
+        let event =
+            record::minted(id, self.evidence, approval, covered, event).map_err(|error| KeyError::Refused(error.to_string()))?;
+        let otherwise = record::not_released(id, approval.client_id()).map_err(|error| KeyError::Refused(error.to_string()))?;
+        self.audit.announce(event, otherwise).await.map_err(|error| {
+            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
+            KeyError::AuditFailed
+        })
     }
 
     async fn append(&mut self, event: record::Event) -> Result<(), KeyError> {

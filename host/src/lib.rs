@@ -108,7 +108,9 @@ pub mod tape;
 pub use standin_guest::mint::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};
-pub use crate::builder::{AUDIT_SEAL, BuildError, Builder, COMPONENT, LoadError, Unusable, inspect, key_retention, policy_trust};
+pub use crate::builder::{
+    AUDIT_SEAL, BuildError, Builder, COMPONENT, LoadError, Unusable, inspect, key_retention, log_options, policy_trust,
+};
 pub use crate::call::{Decision, Permit, Target};
 pub use crate::shared::Snapshot;
 pub use crate::standin::{NotReady, Standin, attribute};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use standin_guest::error::{RuntimeError, UNRECORDED};
 use tokio::sync::Semaphore;
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditError, AuditLog, Rotated};
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::bindings::types::{Attribute, Failure, Minted, Request};
 use crate::builder::{Builder, Loader};
@@ -160,6 +160,15 @@ impl Standin {
         [parts.0, parts.1, parts.2].into_iter().flatten().collect()
     }
 
+    /// Closes the file of the audit log that is written, with a signed checkpoint, and goes on in a new one.
+    ///
+    /// # Errors
+    /// Where that cannot be done, or the log is the embedding program's own. Whoever asked may be gone: it is done to its end.
+    pub async fn rotate_audit(&self) -> Result<Rotated, AuditError> {
+        let log = Arc::clone(self.inner.log.as_ref().ok_or(AuditError::NotOurs)?);
+        tokio::spawn(async move { log.rotate().await }).await.map_err(|_| AuditError::Closed)?
+    }
+
     /// Deletes what has expired from the store; answers how many entries that were.
     ///
     /// # Errors
@@ -172,7 +181,7 @@ impl Standin {
     ///
     /// # Errors
     /// Where the log could not be closed in order.
-    pub async fn close(&self) -> Result<(), crate::audit::AuditError> {
+    pub async fn close(&self) -> Result<(), AuditError> {
         if let Some(recorder) = &self.inner.recorder {
             let recorder = Arc::clone(recorder);
             // A tape is never worth a failure; what is missing stands in the log.

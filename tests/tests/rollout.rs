@@ -237,7 +237,7 @@ async fn a_file_that_changes_is_taken_up_and_the_change_is_recorded() {
     assert_eq!(ttl(&standin).await, 120);
     put(&world, &WIDE_2);
     until("the new module decides", async || ttl(&standin).await == 540).await;
-    let change = world.audit_lines().into_iter().find(|event| event["event"] == "policy").unwrap();
+    let change = world.audit_lines().into_iter().find(|event| event["because"] == "file").unwrap();
     let digest = standin.policy_status().slots["platform"].digest.clone();
     assert_eq!(change["because"], "file");
     let changed = &change["changes"][0];
@@ -444,7 +444,7 @@ async fn a_rollback_brings_back_what_was_live_and_holds_until_there_is_another_f
         .filter(|event| event["event"] == "policy")
         .map(|event| event["because"].clone())
         .collect();
-    assert_eq!(because, ["file", "rollback"]);
+    assert_eq!(because, ["start", "file", "rollback"]);
     // What was rolled back to may be live again, also after a restart.
     put(&world, &HOUSE_1);
     standin.reload(world.config()).await.unwrap();

@@ -1,22 +1,29 @@
 //! The head: a small file beside the log that says how far the log reaches, so that a log cut off at its end is noticed.
 //!
 //! It has two slots of one sector each, written in turn, so that a write that a crash tears never destroys the last good one. Each slot is
-//! sealed with HMAC-SHA256. It says nothing about someone who puts back an older log together with its older head; only a checkpoint kept
+//! sealed with HMAC-SHA256. From the first write on both are there, and the older one is that of the write before: beside a slot that is
+//! spoiled the log has to reach beyond the other, because the log is always written first. It says nothing about someone who puts back an older log together with its older head; only a checkpoint kept
 //! elsewhere does.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use super::file::{CheckError, Displaced, LogFile};
 use super::line::Mark;
 use crate::hex;
 
 const MAGIC: &str = "standin-audit-head/1";
 const SLOT: usize = 512;
+/// How often, and how long after each other, to look at a head that is not whole.
+const LOOKS: u32 = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// The key that seals the head: 32 bytes that whoever may write the log's folder does not know.
 #[derive(Clone)]
@@ -47,6 +54,8 @@ pub(super) struct Head {
     pub(super) at: Mark,
     /// The log was closed in good order here.
     pub(super) closed: bool,
+    /// The other slot is not that of the write before: what this one says may not be the newest.
+    pub(super) alone: bool,
     generation: u64,
 }
 
@@ -57,7 +66,7 @@ pub(super) enum Found {
     Missing,
     /// No slot of it holds a head with the right seal.
     Invalid,
-    /// The newest head.
+    /// The newest head that can be read.
     Valid(Head),
 }
 
@@ -68,12 +77,27 @@ pub(super) fn path_of(log: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The log whose head this is.
+pub(super) fn log_of(head: &Path) -> Option<PathBuf> {
+    let log = head.file_name()?.to_str()?.strip_suffix(".head").filter(|log| !log.is_empty())?;
+    Some(head.with_file_name(log))
+}
+
 /// Reads the sidecar of `log`. Without a key the seals are not checked.
 pub(super) fn read(log: &Path, seal: Option<&SealKey>) -> io::Result<Found> {
-    match File::open(path_of(log)) {
-        Ok(file) => read_file(file, seal),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
-        Err(error) => Err(error),
+    let mut looks = 0;
+    loop {
+        let found = match File::open(path_of(log)) {
+            Ok(file) => read_file(file, seal)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Missing,
+            Err(error) => return Err(error),
+        };
+        // A slot that looks spoiled may only be in the middle of being written.
+        looks += 1;
+        match found {
+            Found::Valid(Head { alone: true, .. }) | Found::Invalid if looks < LOOKS => std::thread::sleep(BETWEEN_LOOKS),
+            Found::Valid(_) | Found::Invalid | Found::Missing => return Ok(found),
+        }
     }
 }
 
@@ -84,8 +108,10 @@ fn read_file(file: impl Read, seal: Option<&SealKey>) -> io::Result<Found> {
         return Ok(Found::Missing);
     }
     let key = seal.map(SealKey::hmac);
-    let newest = bytes.chunks_exact(SLOT).filter_map(|slot| parse(slot, key.as_ref())).max_by_key(|head| head.generation);
-    Ok(newest.map_or(Found::Invalid, Found::Valid))
+    let slots: Vec<Head> = bytes.chunks_exact(SLOT).filter_map(|slot| parse(slot, key.as_ref())).collect();
+    let Some(newest) = slots.iter().max_by_key(|head| head.generation) else { return Ok(Found::Invalid) };
+    let alone = !slots.iter().any(|other| other.generation.checked_add(1) == Some(newest.generation));
+    Ok(Found::Valid(Head { alone, ..*newest }))
 }
 
 fn parse(slot: &[u8], key: Option<&hmac::Key>) -> Option<Head> {
@@ -103,13 +129,14 @@ fn parse(slot: &[u8], key: Option<&hmac::Key>) -> Option<Head> {
         _ => return None,
     };
     let at = Mark { seq: seq.parse().ok()?, hash: hex::decode(hash)?, len: len.parse().ok()? };
-    (*magic == MAGIC).then_some(Head { at, closed, generation: generation.parse().ok()? })
+    (*magic == MAGIC).then_some(Head { at, closed, alone: false, generation: generation.parse().ok()? })
 }
 
 /// The sidecar, open for writing.
 #[derive(Debug)]
 pub(super) struct HeadFile {
     file: File,
+    placed: LogFile,
     key: hmac::Key,
     generation: u64,
     at: Option<Mark>,
@@ -118,17 +145,28 @@ pub(super) struct HeadFile {
 impl HeadFile {
     /// Opens or makes the sidecar of `log`, and says what stood in it.
     pub(super) fn open(log: &Path, seal: &SealKey) -> io::Result<(Self, Found)> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path_of(log))?;
+        let path = path_of(log);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path)?;
         let found = read_file(&file, Some(seal))?;
         let generation = match found {
             Found::Valid(head) => head.generation,
             Found::Missing | Found::Invalid => 0,
         };
-        Ok((Self { file, key: seal.hmac(), generation, at: None }, found))
+        let placed = LogFile::new(file.try_clone()?, &path)?;
+        Ok((Self { file, placed, key: seal.hmac(), generation, at: None }, found))
     }
 
-    /// Writes a head over the older slot.
+    /// Writes a head over the older slot; the first one over both.
     pub(super) fn store(&mut self, at: Mark, closed: bool) -> io::Result<()> {
+        if self.generation == 0 {
+            self.store_one(at, closed)?;
+        }
+        self.store_one(at, closed)
+    }
+
+    fn store_one(&mut self, at: Mark, closed: bool) -> io::Result<()> {
         let generation = self.generation.saturating_add(1);
         let state = if closed { "closed" } else { "open" };
         let said = format!("{MAGIC} {state} {generation:020} {:020} {} {:020}", at.seq, hex::encode(&at.hash), at.len);
@@ -138,6 +176,16 @@ impl HeadFile {
         self.file.write_all_at(slot.as_bytes(), offset)?;
         (self.generation, self.at) = (generation, Some(at));
         Ok(())
+    }
+
+    /// Whether it is still where it was opened.
+    pub(super) fn is_in_place(&self) -> Result<(), Displaced> {
+        self.placed.is_in_place()
+    }
+
+    /// Whether nobody else may write it.
+    pub(super) fn check(&self) -> Result<(), CheckError> {
+        super::file::check_file(self.placed.path(), &self.file)
     }
 
     /// What was written here last.
@@ -164,26 +212,41 @@ mod tests {
         Mark { seq, hash: crate::audit::line::hash(&seq.to_le_bytes()), len: seq * 100 }
     }
 
+    fn found(log: &Path, seal: &SealKey) -> Head {
+        let Found::Valid(head) = read(log, Some(seal)).unwrap() else { panic!("no head") };
+        head
+    }
+
     #[test]
     fn keeps_the_newest_and_one_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let seal = SealKey::new([7; 32]);
-        let (mut head, found) = HeadFile::open(&log, &seal).unwrap();
-        assert_eq!(found, Found::Missing);
+        let (mut head, nothing) = HeadFile::open(&log, &seal).unwrap();
+        assert_eq!(nothing, Found::Missing);
         for seq in 1..=3 {
             head.store(mark(seq), seq == 3).unwrap();
-            assert_eq!(std::fs::metadata(path_of(&log)).unwrap().len() % SLOT as u64, 0);
+            assert_eq!(std::fs::metadata(path_of(&log)).unwrap().len(), 2 * SLOT as u64, "both slots, from the first write on");
+            assert!(!found(&log, &seal).alone);
         }
-        let Found::Valid(newest) = read(&log, Some(&seal)).unwrap() else { panic!("no head") };
+        let newest = found(&log, &seal);
         assert_eq!((newest.at, newest.closed), (mark(3), true));
 
-        // The newest slot is torn: the one before it still stands.
-        let mut bytes = std::fs::read(path_of(&log)).unwrap();
-        bytes[100] ^= 1;
-        std::fs::write(path_of(&log), &bytes).unwrap();
-        let Found::Valid(older) = read(&log, Some(&seal)).unwrap() else { panic!("no head") };
-        assert_eq!((older.at, older.closed), (mark(2), false));
+        // The newest slot is spoiled: the one before it still stands, and it is known that it may not be the newest.
+        let whole = std::fs::read(path_of(&log)).unwrap();
+        for spoil in [|slot: &mut [u8]| slot[100] ^= 1, |slot: &mut [u8]| slot.fill(0)] {
+            let mut bytes = whole.clone();
+            spoil(&mut bytes[SLOT..]);
+            std::fs::write(path_of(&log), &bytes).unwrap();
+            let older = found(&log, &seal);
+            assert_eq!((older.at, older.closed, older.alone), (mark(2), false, true));
+        }
+        std::fs::write(path_of(&log), &whole[..SLOT]).unwrap();
+        assert!(found(&log, &seal).alone);
+        // Whoever goes on from it writes over what was spoiled.
+        let (mut head, _) = HeadFile::open(&log, &seal).unwrap();
+        head.store(mark(4), false).unwrap();
+        assert_eq!((found(&log, &seal).at, found(&log, &seal).alone), (mark(4), false));
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub(super) type Hash = [u8; 32];
 pub(super) const GENESIS: Hash = [0; 32];
 /// The `event` of the line that says that an operator accepted damage.
 pub(super) const DAMAGE_ACCEPTED: &str = "damage_accepted";
+/// The `event` of the line that begins a file after another one.
+pub(super) const CONTINUED: &str = "continued";
+/// The `event` of the line that says which files were removed.
+pub(super) const REMOVED: &str = "removed";
 /// The longest line, with its newline.
 pub(super) const MAX_LINE: usize = 1 << 20;
 /// What the log itself adds to an event is never longer.
@@ -153,6 +157,7 @@ struct Members<'a> {
     #[serde(borrow)]
     prev: Cow<'a, str>,
     event: Option<serde_json::Value>,
+    file: Option<serde_json::Value>,
 }
 
 /// A line that was read back.
@@ -163,6 +168,8 @@ pub(super) struct Line {
     pub(super) prev: Hash,
     /// The member `event` where it is a string: lines of the log's own have one.
     pub(super) event: Option<String>,
+    /// The number of the file that it begins, where it begins one.
+    pub(super) file: Option<u64>,
 }
 
 impl Line {
@@ -173,7 +180,8 @@ impl Line {
         }
         let members: Members<'_> = serde_json::from_slice(bytes).ok()?;
         let event = members.event.and_then(|event| event.as_str().map(str::to_owned));
-        Some(Self { seq: members.seq, time: members.time.into_owned(), prev: hex::decode(&members.prev)?, event })
+        let file = members.file.and_then(|file| file.as_u64());
+        Some(Self { seq: members.seq, time: members.time.into_owned(), prev: hex::decode(&members.prev)?, event, file })
     }
 }
 
@@ -191,6 +199,19 @@ pub(super) fn damage(bytes: &[u8]) -> String {
 pub(super) struct Checkpoint {
     pub(super) head: CheckpointHead,
     pub(super) jws: String,
+    /// The number of the file that it closes, where it closes one.
+    pub(super) closes: Option<u64>,
+}
+
+/// What a line says of files that were removed: up to where, and the hash that the next one begins with.
+pub(super) fn removed(bytes: &[u8]) -> Option<(u64, Hash)> {
+    #[derive(Deserialize)]
+    struct Removed {
+        last: u64,
+        hash: String,
+    }
+    let Removed { last, hash } = serde_json::from_slice(bytes).ok()?;
+    Some((last, hex::decode(&hash)?))
 }
 
 /// The line that a checkpoint speaks of.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, RwLock as Gate};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 
@@ -28,6 +28,9 @@ use crate::record::Event;
 use files::{Files, Queue, Stamped};
 
 mod files;
+mod turn;
+
+pub use turn::Rotated;
 
 /// The `typ` of a checkpoint's JWS.
 pub const CHECKPOINT_TYP: &str = "standin-audit+jws";
@@ -61,6 +64,10 @@ pub struct LogOptions {
     pub checkpoint_interval: Duration,
     /// How long a batch may take before the appends in it give up.
     pub write_limit: Duration,
+    /// A file of this many bytes is closed, and the next one begun.
+    pub max_size: Option<u64>,
+    /// How many closed files stay; the oldest go, and that is recorded.
+    pub keep: Option<u32>,
 }
 
 impl Default for LogOptions {
@@ -70,6 +77,8 @@ impl Default for LogOptions {
             checkpoint_lines: 1_000,
             checkpoint_interval: Duration::from_secs(60),
             write_limit: Duration::from_secs(30),
+            max_size: None,
+            keep: None,
         }
     }
 }
@@ -116,6 +125,8 @@ impl AuditLog {
             anonymous: Counter::default(),
             covered: std::sync::Mutex::new(covered),
             checkpointing: Mutex::new(()),
+            gate: Gate::new(()),
+            turn_after: std::sync::Mutex::new(Duration::ZERO),
             wake: Arc::new(Notify::new()),
             closing: AtomicBool::new(false),
         });
@@ -152,10 +163,12 @@ impl Audit for AuditLog {
             return Ok(());
         }
         let body = Body::new(event.json)?;
+        let open = inner.gate.read().await;
         let at = match &inner.queue {
             Some(queue) => queue.write(vec![Stamped { time: now, body }]).await?,
             None => inner.files.commit(now, std::iter::once((now, &body)))?,
         };
+        drop(open);
         inner.wake_at(at);
         Ok(())
     }
@@ -206,6 +219,10 @@ struct Inner {
     anonymous: Counter,
     covered: std::sync::Mutex<Covered>,
     checkpointing: Mutex<()>,
+    /// Writers pass; while a file is closed and the next begun they wait.
+    gate: Gate<()>,
+    /// No further attempt to close a file for its size before this.
+    turn_after: std::sync::Mutex<Duration>,
     wake: Arc<Notify>,
     closing: AtomicBool,
 }
@@ -234,6 +251,7 @@ async fn look_after(inner: Weak<Inner>, wake: Arc<Notify>) {
 
 impl Inner {
     async fn write(&self, lines: Vec<Stamped>) -> Result<Mark, AuditError> {
+        let _open = self.gate.read().await;
         match &self.queue {
             Some(queue) => queue.write(lines).await,
             None => self.files.commit(self.clock.now(), lines.iter().map(|line| (line.time, &line.body))),
@@ -257,6 +275,7 @@ impl Inner {
         {
             tracing::error!(%error, "no audit checkpoint");
         }
+        self.turn_when_large().await;
     }
 
     /// Writes what was only counted: of windows that ended, or of all.
@@ -315,15 +334,25 @@ impl Inner {
     }
 
     async fn sign_checkpoint(&self, at: Mark) -> Result<(), AuditError> {
-        let (now, hash) = (self.clock.now(), hex::encode(&at.hash));
-        let claims = json!({ "seq": at.seq, "hash": hash, "time": line::time(now) }).to_string();
-        let keys = Arc::clone(&*self.keys.read().unwrap_or_else(PoisonError::into_inner));
-        let jws = timeout(SIGN_LIMIT, keys.sign(CHECKPOINT_TYP, &claims)).await.map_err(|_| AuditError::TimedOut)??;
+        let now = self.clock.now();
+        let body = self.signed(at, now, SIGN_LIMIT, None).await?;
         if self.files.at().seq.saturating_sub(at.seq) >= CHECKPOINT_REACH {
             return Err(AuditError::TimedOut);
         }
-        let body = Body::own(&json!({ "event": "checkpoint", "head": { "seq": at.seq, "hash": hash }, "jws": jws }))?;
         self.write(vec![Stamped { time: now, body }]).await.map(|_| ())
+    }
+
+    /// A signed line that says where the log stands; `closes` is the number of the file that ends with it.
+    async fn signed(&self, at: Mark, now: Duration, limit: Duration, closes: Option<u64>) -> Result<Body, AuditError> {
+        let hash = hex::encode(&at.hash);
+        let claims = json!({ "seq": at.seq, "hash": hash, "time": line::time(now) }).to_string();
+        let keys = Arc::clone(&*self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let jws = timeout(limit, keys.sign(CHECKPOINT_TYP, &claims)).await.map_err(|_| AuditError::TimedOut)??;
+        let mut checkpoint = json!({ "event": "checkpoint", "head": { "seq": at.seq, "hash": hash }, "jws": jws });
+        if let (Some(number), Some(members)) = (closes, checkpoint.as_object_mut()) {
+            members.insert("closes".to_owned(), number.into());
+        }
+        Body::own(&checkpoint)
     }
 }
 

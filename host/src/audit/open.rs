@@ -1,18 +1,21 @@
-//! Opening a log: the lock, the comparison with its head, a torn tail set right.
+//! Opening a log: the lock, the comparison with its head, a torn tail set right, a rotation that a crash cut short finished.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::head::{Found, HeadFile, SealKey};
+use super::file::{self, CheckError, LogFile, UnsafePlace, sync_folder};
+use super::head::{self, Found, Head, HeadFile, SealKey};
 use super::line::{self, Body, Mark};
 use super::tail::{self, Rest};
 use super::writer::Writer;
+use super::{rotate, series};
 use crate::clock::Clock;
 
 /// How many torn tails of one log may lie about.
@@ -27,9 +30,12 @@ pub enum OpenError {
     /// A file could not be read or written.
     #[error("the audit log could not be opened: {0}")]
     Io(#[from] io::Error),
-    /// There is something other than a file.
+    /// There is something other than a file, or a link to one.
     #[error("the audit log is not a regular file")]
     NotAFile,
+    /// Others may write there: what they do to the log would be found too late.
+    #[error("the audit log is not safe: {0}")]
+    Unsafe(#[from] UnsafePlace),
     /// Another writer has it open.
     #[error("the audit log is in use by another writer")]
     Locked,
@@ -51,6 +57,20 @@ pub enum OpenError {
     #[error("the audit log was changed: line {seq} is not the one that was written")]
     Changed {
         /// The line.
+        seq: u64,
+    },
+    /// One entry of the head is spoiled, and the log ends where the other says: what was written after that is gone.
+    #[error(
+        "one entry of the audit log's head is spoiled, and the log ends at line {seq}, where the older one says: what followed is missing"
+    )]
+    HeadSpoiled {
+        /// The last line.
+        seq: u64,
+    },
+    /// After a line something stands that no write leaves: a file that was cut off and is as long as before again.
+    #[error("the audit log is filled up with zeros after line {seq}: it was cut off there")]
+    Padded {
+        /// The last line in order.
         seq: u64,
     },
     /// After a line something follows that does not continue the chain.
@@ -81,9 +101,20 @@ impl OpenError {
             | Self::HeadInvalid
             | Self::Truncated { .. }
             | Self::Changed { .. }
+            | Self::HeadSpoiled { .. }
+            | Self::Padded { .. }
             | Self::Broken { .. }
             | Self::AppendedAfterClose { .. } => true,
-            Self::Io(_) | Self::NotAFile | Self::Locked | Self::TooManyTorn | Self::NoRuntime => false,
+            Self::Io(_) | Self::NotAFile | Self::Unsafe(_) | Self::Locked | Self::TooManyTorn | Self::NoRuntime => false,
+        }
+    }
+}
+
+impl From<CheckError> for OpenError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Unsafe(place) => Self::Unsafe(place),
+            CheckError::Io(error) => Self::Io(error),
         }
     }
 }
@@ -113,6 +144,7 @@ pub fn accept_damage(path: &Path, seal: &SealKey, clock: &dyn Clock) -> Result<A
 pub(super) struct Opened {
     pub(super) writer: Writer,
     pub(super) head: HeadFile,
+    pub(super) path: PathBuf,
     /// It was new, or had been closed in good order.
     pub(super) clean: bool,
 }
@@ -122,19 +154,37 @@ pub(super) fn open(path: &Path, seal: &SealKey, now: Duration, durable: bool) ->
     open_with(path, seal, now, durable, false).map(|(opened, _)| opened)
 }
 
-fn open_with(path: &Path, seal: &SealKey, now: Duration, durable: bool, accept: bool) -> Result<(Opened, Accepted), OpenError> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(OpenError::NotAFile);
+/// Whether a log could be opened here, without doing it: nobody else may write its folder, or what is there of it.
+///
+/// # Errors
+/// Where others may.
+pub fn check_place(path: &Path) -> Result<(), OpenError> {
+    file::check_folder(path)?;
+    for path in [path.to_owned(), head::path_of(path)] {
+        match File::open(&path) {
+            Ok(file) => file::check_file(&path, &file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(OpenError::Io(error)),
+        }
     }
-    lock(&file)?;
+    Ok(())
+}
+
+fn open_with(path: &Path, seal: &SealKey, now: Duration, durable: bool, accept: bool) -> Result<(Opened, Accepted), OpenError> {
+    file::check_folder(path)?;
+    let Locked { file, mut head, found, mut damage } = locked(path, seal, now, accept)?;
     let len = file.metadata()?.len();
-    let (mut head, found) = HeadFile::open(path, seal)?;
-    let (at, damage) = match inspect(&file, len, found) {
-        Ok(at) => (at, None),
-        Err(error @ (OpenError::Io(_) | OpenError::NotAFile | OpenError::Locked)) => return Err(error),
-        Err(damage) if accept => (tail::last_line(&file, len)?, Some(damage)),
-        Err(damage) => return Err(damage),
+    let first = series::base(&file)?.map(|(base, _)| base);
+    let (at, base) = match damage {
+        Some(_) => (last_line(path, &file, len)?, first),
+        None => match inspect(&file, len, first, found, path) {
+            Ok(at) => (at, first),
+            Err(error) if error.is_damage() && accept => {
+                damage = Some(error);
+                (last_line(path, &file, len)?, first)
+            }
+            Err(error) => return Err(error),
+        },
     };
     let moved = len.saturating_sub(at.len);
     let torn = if moved > 0 { Some(set_aside(path, &file, at.len)?) } else { None };
@@ -142,7 +192,8 @@ fn open_with(path: &Path, seal: &SealKey, now: Duration, durable: bool, accept: 
     if found == Found::Invalid {
         head.clear()?;
     }
-    let mut writer = Writer::new(Arc::new(file), durable, at);
+    let base = base.filter(|_| at.len > 0).unwrap_or(Mark { len: 0, ..at });
+    let mut writer = Writer::new(Arc::new(LogFile::new(file, path)?), durable, base, at);
     for event in [damage.as_ref().map(accepted), torn.map(|name| recovered(moved, &name))].into_iter().flatten() {
         let body = Body::own(&event).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         writer.commit(now, std::iter::once((now, &body))).map_err(io::Error::from)?;
@@ -151,7 +202,125 @@ fn open_with(path: &Path, seal: &SealKey, now: Duration, durable: bool, accept: 
     head.store(writer.at(), false)?;
     head.sync()?;
     sync_folder(path)?;
-    Ok((Opened { writer, head, clean }, Accepted { damage, seq: at.seq, moved }))
+    Ok((Opened { writer, head, path: path.to_owned(), clean }, Accepted { damage, seq: at.seq, moved }))
+}
+
+/// The file at the log's path, with the lock.
+struct Locked {
+    file: File,
+    head: HeadFile,
+    found: Found,
+    /// What is wrong that the file itself does not show.
+    damage: Option<OpenError>,
+}
+
+/// Opens and locks; where a crash cut a rotation short, finishes it first.
+fn locked(path: &Path, seal: &SealKey, now: Duration, accept: bool) -> Result<Locked, OpenError> {
+    for _ in 0..LOCK_TRIES {
+        let found = head::read(path, Some(seal))?;
+        let file = match open_file(path, false) {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                if let Found::Valid(Head { at, alone: false, .. }) = found
+                    && let Some(closed) = closed_last(path, at)?
+                {
+                    lock(&closed.file)?;
+                    if std::fs::symlink_metadata(path).is_ok() {
+                        continue;
+                    }
+                    let (mut head, _) = open_head(path, seal)?;
+                    rotate::follow(path, &mut head, closed.at, Some(closed.path), now, &mut |_| {})?;
+                    continue;
+                }
+                let missing = match found {
+                    // Not made anew: whoever has the file may want to put it back.
+                    Found::Valid(Head { at, .. }) if at.seq > 0 => Some(OpenError::Truncated { seq: at.seq, missing: at.len }),
+                    Found::Invalid => Some(OpenError::HeadInvalid),
+                    Found::Missing if !series::closed(path)?.is_empty() => Some(OpenError::HeadMissing),
+                    Found::Valid(_) | Found::Missing => None,
+                };
+                match missing {
+                    Some(damage) if !accept => return Err(damage),
+                    damage => {
+                        let Some(file) = open_file(path, true)? else { continue };
+                        lock(&file)?;
+                        let (head, found) = open_head(path, seal)?;
+                        return Ok(Locked { file, head, found, damage });
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        file::check_file(path, &file)?;
+        lock(&file)?;
+        // Whoever had the lock may have put another file in this one's place.
+        let (there, ours) = (std::fs::symlink_metadata(path).ok(), file.metadata()?);
+        if there.is_none_or(|there| (there.dev(), there.ino()) != (ours.dev(), ours.ino())) {
+            continue;
+        }
+        let (mut head, found) = open_head(path, seal)?;
+        if let Found::Valid(Head { at, alone: false, .. }) = found
+            && rotate::is_closed_at(&file, at)?
+        {
+            let follower = rotate::follow(path, &mut head, at, None, now, &mut |_| {})?;
+            drop((file, follower));
+            continue;
+        }
+        return Ok(Locked { file, head, found, damage: None });
+    }
+    Err(OpenError::Locked)
+}
+
+fn open_head(path: &Path, seal: &SealKey) -> Result<(HeadFile, Found), OpenError> {
+    let (head, found) = HeadFile::open(path, seal)?;
+    head.check()?;
+    Ok((head, found))
+}
+
+/// The file at the log's path; `None` where there is none and none is to be made.
+fn open_file(path: &Path, make: bool) -> Result<Option<File>, OpenError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(OpenError::NotAFile),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !make => return Ok(None),
+        Ok(_) | Err(_) => {}
+    }
+    match file::open(path, make) {
+        Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
+        Ok(_) => Err(OpenError::NotAFile),
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Err(OpenError::NotAFile),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) && folder_is_there(path) => {
+            Ok(None)
+        }
+        Err(error) => Err(OpenError::Io(error)),
+    }
+}
+
+fn folder_is_there(path: &Path) -> bool {
+    file::folder(path).is_dir()
+}
+
+/// The newest closed file, where the head names the line that closes it: then a crash came before the next file was in its place.
+struct ClosedLast {
+    file: File,
+    path: PathBuf,
+    at: Mark,
+}
+
+fn closed_last(path: &Path, at: Mark) -> Result<Option<ClosedLast>, OpenError> {
+    let Some(last) = series::closed(path)?.pop() else { return Ok(None) };
+    let file = File::open(&last.path)?;
+    Ok(rotate::is_closed_at(&file, at)?.then_some(ClosedLast { file, path: last.path, at }))
+}
+
+/// The last whole line, where damage was accepted: of the file, and where that has none, of the one before it.
+fn last_line(path: &Path, file: &File, len: u64) -> Result<Mark, OpenError> {
+    let at = tail::last_line(file, len)?;
+    if at.len > 0 {
+        return Ok(at);
+    }
+    let Some(before) = series::closed(path)?.pop() else { return Ok(Mark::START) };
+    let before = File::open(before.path)?;
+    Ok(Mark { len: 0, ..tail::last_line(&before, before.metadata()?.len())? })
 }
 
 /// Takes the lock, or gives up soon: someone who verifies the log may hold it for a moment.
@@ -166,27 +335,35 @@ fn lock(file: &File) -> Result<(), OpenError> {
     Err(OpenError::Locked)
 }
 
-/// Where the log's last good line ends.
-fn inspect(file: &File, len: u64, found: Found) -> Result<Mark, OpenError> {
+/// Where the log's last good line ends. `first` is what the file's first line follows.
+fn inspect(file: &File, len: u64, first: Option<Mark>, found: Found, path: &Path) -> Result<Mark, OpenError> {
     let head = match found {
-        Found::Missing if len == 0 => return Ok(Mark::START),
+        Found::Missing if len == 0 && series::closed(path)?.is_empty() => return Ok(Mark::START),
         Found::Missing => return Err(OpenError::HeadMissing),
         Found::Invalid => return Err(OpenError::HeadInvalid),
         Found::Valid(head) => head,
     };
     let Mark { seq, hash, len: reach } = head.at;
-    if let Some(missing) = reach.checked_sub(len).filter(|missing| *missing > 0) {
+    // The head may name the closing line of the file before: then the last step of a rotation is missing.
+    let follows = seq > 0 && first == Some(Mark { len: 0, ..head.at }) && closed_last(path, head.at)?.is_some();
+    let from = if follows { Mark { len: 0, ..head.at } } else { head.at };
+    if let Some(missing) = reach.checked_sub(len).filter(|missing| *missing > 0 && !follows) {
         return Err(OpenError::Truncated { seq, missing });
     }
-    if seq > 0 && tail::line_ending_at(file, reach)?.is_none_or(|bytes| line::hash(&bytes) != hash) {
+    if seq > 0 && !follows && tail::line_ending_at(file, reach)?.is_none_or(|bytes| line::hash(&bytes) != hash) {
         return Err(OpenError::Changed { seq });
     }
-    if head.closed && len > reach {
+    if head.closed && !follows && len > reach {
         return Err(OpenError::AppendedAfterClose { bytes: len - reach });
     }
-    match tail::follow(file, head.at)? {
-        (at, Rest::Nothing | Rest::Torn) => Ok(at),
-        (at, Rest::Broken) => Err(OpenError::Broken { seq: at.seq }),
+    let (at, rest) = tail::follow(file, from)?;
+    if head.alone && at == head.at {
+        return Err(OpenError::HeadSpoiled { seq });
+    }
+    match rest {
+        Rest::Nothing | Rest::Torn => Ok(at),
+        Rest::Padded => Err(OpenError::Padded { seq: at.seq }),
+        Rest::Broken => Err(OpenError::Broken { seq: at.seq }),
     }
 }
 
@@ -218,11 +395,6 @@ fn torn_file(path: &Path) -> Result<(String, File), OpenError> {
         }
     }
     Err(OpenError::TooManyTorn)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
-    File::open(folder)?.sync_all()
 }
 
 fn recovered(bytes: u64, file: &str) -> Value {

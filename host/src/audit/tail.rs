@@ -54,6 +54,11 @@ impl<R: BufRead> Lines<R> {
         self.skip(length).map(Some)
     }
 
+    /// Whether there is a zero byte in what was read last: no line of ours has one, and no write leaves one.
+    pub(super) fn has_zeros(&self) -> bool {
+        self.buffer.contains(&0)
+    }
+
     fn skip(&mut self, mut length: u64) -> io::Result<Piece<'static>> {
         loop {
             let chunk = self.reader.fill_buf()?;
@@ -72,12 +77,14 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// What follows the last line that continues the chain.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// Nothing.
     Nothing,
     /// Only what a write that did not finish can leave: bytes that are no line of ours.
     Torn,
+    /// Zeros: what a file is filled up with that was cut off and is as long as before again.
+    Padded,
     /// A line that does not continue the chain.
     Broken,
 }
@@ -88,23 +95,26 @@ pub(super) fn follow(file: &File, from: Mark) -> io::Result<(Mark, Rest)> {
     reader.seek(SeekFrom::Start(from.len))?;
     let mut lines = Lines::new(reader);
     let (mut at, mut rest) = (from, Rest::Nothing);
-    while let Some(piece) = lines.next()? {
-        let (bytes, line) = match piece {
-            Piece::Whole(bytes) => (bytes, Line::read(bytes)),
-            Piece::Torn(_) => return Ok((at, if rest == Rest::Broken { rest } else { Rest::Torn })),
-            Piece::Long(_) => (&[][..], None),
+    loop {
+        let (bytes, line, torn) = match lines.next()? {
+            None => return Ok((at, rest)),
+            Some(Piece::Whole(bytes)) => (bytes, Line::read(bytes), false),
+            Some(Piece::Torn(_)) => (&[][..], None, true),
+            Some(Piece::Long(_)) => (&[][..], None, false),
         };
-        match (line, &rest) {
+        match (line, rest) {
             (Some(line), Rest::Nothing) if line.seq == at.seq.saturating_add(1) && line.prev == at.hash => {
                 at = after(at, &line, bytes);
             }
             // A line of ours after something else is not a torn tail: writes are not finished in another order than begun.
-            (Some(_), _) => rest = Rest::Broken,
-            (None, Rest::Nothing) => rest = Rest::Torn,
-            (None, Rest::Torn | Rest::Broken) => {}
+            (Some(_), _) | (None, Rest::Broken) => rest = Rest::Broken,
+            (None, Rest::Padded) => {}
+            (None, Rest::Nothing | Rest::Torn) => rest = if lines.has_zeros() { Rest::Padded } else { Rest::Torn },
+        }
+        if torn {
+            return Ok((at, rest));
         }
     }
-    Ok((at, rest))
 }
 
 fn after(at: Mark, line: &Line, bytes: &[u8]) -> Mark {

@@ -12,6 +12,8 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::file::{Displaced, LogFile};
+use super::line::Mark;
 use super::writer::Sink;
 use super::{AuditLog, Durability, LogOptions, SealKey};
 use crate::clock::Clock;
@@ -99,7 +101,8 @@ impl Keys for TestKeys {
 /// A file that fails as told.
 #[derive(Debug)]
 pub(super) struct FaultySink {
-    file: File,
+    file: LogFile,
+    path: PathBuf,
     faults: Mutex<Faults>,
 }
 
@@ -109,12 +112,16 @@ pub(super) struct Faults {
     pub(super) room: Option<usize>,
     pub(super) sync: bool,
     pub(super) truncate: bool,
+    /// It takes no more than this at a time.
+    pub(super) most: Option<usize>,
+    /// Somebody moves the file after the next write.
+    pub(super) moves: bool,
 }
 
 impl FaultySink {
     pub(super) fn new(path: &Path) -> Arc<Self> {
-        let file = File::options().read(true).append(true).create(true).open(path).unwrap();
-        Arc::new(Self { file, faults: Mutex::default() })
+        let file = LogFile::new(super::file::open(path, false).unwrap(), path).unwrap();
+        Arc::new(Self { file, path: path.to_owned(), faults: Mutex::default() })
     }
 
     pub(super) fn set(&self, faults: Faults) {
@@ -125,27 +132,44 @@ impl FaultySink {
 impl Sink for FaultySink {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut faults = self.faults.lock().unwrap();
-        let Some(room) = &mut faults.room else { return Sink::write(&self.file, bytes) };
-        if *room == 0 {
+        let most = faults.most.unwrap_or(bytes.len()).min(faults.room.unwrap_or(bytes.len())).min(bytes.len());
+        if faults.room == Some(0) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let written = Sink::write(&self.file, &bytes[..bytes.len().min(*room)])?;
-        *room -= written;
+        let written = self.file.write(&bytes[..most])?;
+        if let Some(room) = &mut faults.room {
+            *room -= written;
+        }
+        if std::mem::take(&mut faults.moves) {
+            std::fs::rename(&self.path, self.path.with_extension("moved")).unwrap();
+        }
         Ok(written)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        if self.faults.lock().unwrap().truncate { Err(io::ErrorKind::Other.into()) } else { self.file.set_len(len) }
+        if self.faults.lock().unwrap().truncate { Err(io::ErrorKind::Other.into()) } else { self.file.truncate(len) }
     }
 
     fn sync(&self) -> io::Result<()> {
         if self.faults.lock().unwrap().sync { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
     }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn stands(&self, len: u64) -> Result<(), Displaced> {
+        self.file.stands(len)
+    }
+
+    fn holds(&self, base: Mark, at: Mark) -> io::Result<bool> {
+        self.file.holds(base, at)
+    }
 }
 
 /// A folder with a log, and all it takes to open it.
 pub(super) struct Place {
-    _folder: tempfile::TempDir,
+    pub(super) _folder: tempfile::TempDir,
     pub(super) path: PathBuf,
     pub(super) seal: SealKey,
     pub(super) keys: Arc<TestKeys>,
@@ -195,13 +219,17 @@ impl Place {
     }
 
     pub(super) fn verify(&self) -> super::verify::Report {
+        self.verify_at(&self.path)
+    }
+
+    pub(super) fn verify_at(&self, path: &Path) -> super::verify::Report {
         let signature = |jws: &str| self.keys.has_signed(jws);
         let options = super::verify::VerifyOptions {
             signature: Some(&signature),
             seal: Some(&self.seal),
             ..super::verify::VerifyOptions::default()
         };
-        super::verify::verify(&self.path, &options).unwrap()
+        super::verify::verify(path, &options).unwrap()
     }
 }
 

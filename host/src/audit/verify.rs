@@ -1,14 +1,15 @@
-//! Reading a log back: finds the first line that was changed, removed, moved or added, a log that was cut off, and a checkpoint that nobody
-//! of ours signed; and says what it could not check.
+//! Reading a log back, all its files: finds the first line that was changed, removed, moved or added, a file that is missing or in another's
+//! place, a log that was cut off, and a checkpoint that nobody of ours signed; and says what it could not check.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::head::{self, Found, SealKey};
+use super::series::{self, NoLog};
 
 mod jws;
 mod walk;
@@ -35,6 +36,12 @@ pub enum VerifyError {
     /// There is something other than a file.
     #[error("the audit log is not a regular file")]
     NotAFile,
+    /// There is no log there, or there are several.
+    #[error(transparent)]
+    NoLog(#[from] NoLog),
+    /// Files are closed or removed faster than they can be opened.
+    #[error("the audit log's files change while they are opened: try again")]
+    Restless,
     /// The checkpoint that was kept elsewhere is not one.
     #[error("the known checkpoint is not a checkpoint of an audit log")]
     KnownCheckpoint,
@@ -74,6 +81,11 @@ pub enum Wrong {
         /// How many.
         bytes: u64,
     },
+    /// Zeros after the last line: the log was cut off there, and is as long as before again.
+    Padded {
+        /// How many bytes follow the last line.
+        bytes: u64,
+    },
     /// A checkpoint without a line to speak of, or without a JWS.
     CheckpointMalformed,
     /// A checkpoint that speaks of another line than the log has.
@@ -82,6 +94,8 @@ pub enum Wrong {
     CheckpointSignature,
     /// Too many lines since the last checkpoint.
     CheckpointMissing,
+    /// One of the two entries of the head is spoiled, and the log ends where the other says: what was written after that is gone.
+    HeadSpoiled,
     /// There is no head file.
     HeadMissing,
     /// The head file is damaged or sealed with another key.
@@ -100,10 +114,12 @@ impl fmt::Display for Wrong {
             Self::CutOff { reach } => write!(f, "the log is cut off here; it reached line {reach}"),
             Self::Appended => f.write_str("was added after the log was closed"),
             Self::TornTail { bytes } => write!(f, "{bytes} bytes of an unfinished line"),
+            Self::Padded { bytes } => write!(f, "the log is cut off here, and filled up to {bytes} bytes more with zeros"),
             Self::CheckpointMalformed => f.write_str("a checkpoint that cannot be read"),
             Self::CheckpointMismatch => f.write_str("a checkpoint of another line than the log has"),
             Self::CheckpointSignature => f.write_str("a checkpoint that is not signed with one of the keys"),
             Self::CheckpointMissing => f.write_str("a checkpoint should have come before it"),
+            Self::HeadSpoiled => f.write_str("one entry of the head is spoiled, and the log ends here, where the older one says"),
             Self::HeadMissing => f.write_str("there is no head file"),
             Self::HeadInvalid => f.write_str("the head file is damaged or sealed with another key"),
         }
@@ -113,6 +129,9 @@ impl fmt::Display for Wrong {
 /// The first thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
+    /// The file, where the log has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The line in the file, counted from 1; `None` where it is not a line's fault.
     pub line: Option<u64>,
     /// What is wrong with it.
@@ -122,6 +141,9 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file} ")?;
+        }
         match self.line {
             Some(line) => write!(f, "line {line}: {}", self.wrong),
             None => self.wrong.fmt(f),
@@ -129,9 +151,23 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Files that are not kept any more: what the log says of them, and what is left begins where they end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// The last line that is gone.
+    pub last: u64,
+    /// The line in its file that says so, counted from 1,
+    pub line: u64,
+    /// and its file.
+    pub file: Option<String>,
+}
+
 /// Damage that an operator let the log go on after; see [`super::accept_damage`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcceptedDamage {
+    /// The file, where the log has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The line in the file that says so, counted from 1. What was lost stood before it.
     pub line: u64,
     /// When.
@@ -162,6 +198,8 @@ pub enum Unchecked {
     AfterHead,
     /// No checkpoint kept elsewhere was given: an older log put back with its older head would not be noticed.
     Rollback,
+    /// The checkpoint kept elsewhere speaks of a line in a file that is not kept any more.
+    KnownGone,
 }
 
 impl fmt::Display for Unchecked {
@@ -176,6 +214,7 @@ impl fmt::Display for Unchecked {
             Self::Seal => "whether the head is genuine: no seal key was given",
             Self::AfterHead => "who wrote the lines after the head",
             Self::Rollback => "whether an older log was put back: no checkpoint kept elsewhere was given",
+            Self::KnownGone => "the checkpoint kept elsewhere: its line is in a file that is not kept any more",
         })
     }
 }
@@ -198,7 +237,11 @@ pub struct Report {
     pub fault: Option<Fault>,
     /// Damage that was accepted, as far as the log is in order.
     pub accepted: Vec<AcceptedDamage>,
-    /// Lines in the file.
+    /// How many files the log has.
+    pub files: u64,
+    /// What was removed before the first of them, where the log says so.
+    pub removed: Option<Removed>,
+    /// Lines in the files.
     pub lines: u64,
     /// Lines of checkpoints among those in order.
     pub checkpoints: u64,
@@ -223,14 +266,16 @@ impl fmt::Display for Report {
             None => writeln!(f, "damaged: what was accepted stays lost; nothing else wrong was found")?,
             Some(fault) => writeln!(f, "wrong: {fault}")?,
         }
-        for AcceptedDamage { line, time, damage } in &self.accepted {
-            writeln!(f, "accepted: line {line} ({time}): {damage}")?;
+        for AcceptedDamage { file, line, time, damage } in &self.accepted {
+            let file = file.as_ref().map(|file| format!("{file} ")).unwrap_or_default();
+            writeln!(f, "accepted: {file}line {line} ({time}): {damage}")?;
         }
-        writeln!(
-            f,
-            "lines: {} ({} checkpoints, {} with a signature that was checked)",
-            self.lines, self.checkpoints, self.signed
-        )?;
+        if let Some(Removed { last, line, file }) = &self.removed {
+            let file = file.as_ref().map(|file| format!("{file} ")).unwrap_or_default();
+            writeln!(f, "removed: lines 1 to {last}, which are not kept any more ({file}line {line} says so)")?;
+        }
+        write!(f, "lines: {} ({} checkpoints, {} with a signature that was checked)", self.lines, self.checkpoints, self.signed)?;
+        writeln!(f, "{}", if self.files > 1 { format!(" in {} files", self.files) } else { String::new() })?;
         if let (Some(first), Some(last)) = (&self.first, &self.last) {
             writeln!(f, "in order: {} ({}) to {} ({})", first.seq, first.time, last.seq, last.time)?;
         }
@@ -239,25 +284,56 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks the log at `path`, a line at a time; also while it is being written.
+/// Checks the log that `path` means, a line at a time, also while it is being written: the log with the files that were closed before it,
+/// whether its folder is named, the log, or one of those.
 ///
 /// # Errors
 /// Where it cannot be read. What is wrong with it stands in the report.
 pub fn verify(path: &Path, options: &VerifyOptions<'_>) -> Result<Report, VerifyError> {
     let known = options.known_checkpoint.map(|jws| known_checkpoint(jws, options)).transpose()?;
+    let log = series::log_of(path)?;
     // The head first: a log that is being written only grows after it.
-    let head = head::read(path, options.seal)?;
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(VerifyError::NotAFile);
-    }
+    let head = head::read(&log, options.seal)?;
+    let files = open_all(&log)?;
     let mut walk = walk::Walk::new(options, head, known);
-    walk.lines(&file)?;
+    let several = files.len() > 1;
+    for (path, file) in &files {
+        walk.file(several.then(|| series::name(path)), file)?;
+    }
     let has_checkpoints = walk.has_checkpoints();
+    let begins = walk.begins();
     let mut report = walk.finish();
     report.unchecked = unchecked(&report, head, has_checkpoints, options);
+    if known.is_some_and(|known| known.seq <= begins) {
+        report.unchecked.push(Unchecked::KnownGone);
+    }
     report.ok = report.fault.is_none() && report.accepted.is_empty();
     Ok(report)
+}
+
+/// How often to begin anew where a file is closed or removed while they are opened.
+const LOOKS: u32 = 10;
+
+/// Every file of the log, open: from then on none can be renamed or removed under the reader.
+fn open_all(log: &Path) -> Result<Vec<(PathBuf, File)>, VerifyError> {
+    for _ in 0..LOOKS {
+        let paths = series::files(log)?;
+        let opened: io::Result<Vec<_>> = paths.iter().map(|path| Ok((path.clone(), File::open(path)?))).collect();
+        let again = series::files(log)?;
+        match opened {
+            Ok(opened) if again == paths => {
+                for (_, file) in &opened {
+                    if !file.metadata()?.is_file() {
+                        return Err(VerifyError::NotAFile);
+                    }
+                }
+                return Ok(opened);
+            }
+            Err(error) if again == paths => return Err(VerifyError::Read(error)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(VerifyError::Restless)
 }
 
 fn known_checkpoint(jws: &str, options: &VerifyOptions<'_>) -> Result<jws::Claims, VerifyError> {

@@ -46,6 +46,7 @@ pub fn inspect(config: &Config) -> Vec<Unusable> {
     found.extend([
         ("directory.url".into(), directory(config)),
         ("store.url".into(), store(config)),
+        ("audit.path".into(), audit(config)),
         ("record".into(), record(config)),
         ("provider".into(), providers(Some(config)).map(drop)),
     ]);
@@ -70,6 +71,11 @@ fn module(module: &config::PolicyModule) -> Result<(), LoadError> {
         check_cases(&PolicyModule::load(&runtime, None, &wasm, limits(module))?, &wasm, &SystemClock::default())?;
     }
     Ok(())
+}
+
+fn audit(config: &Config) -> Result<(), BuildError> {
+    let path = &config.audit.path;
+    crate::audit::check_place(path).map_err(|source| BuildError::Audit { path: path.clone(), source })
 }
 
 fn directory(config: &Config) -> Result<(), BuildError> {

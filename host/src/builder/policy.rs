@@ -154,12 +154,30 @@ impl Loader {
             Ok((tenant.tenant.clone(), slot))
         });
         let slots = PolicySlots::new(platform, tenants.collect::<Result<_, BuildError>>()?);
-        // Only now that all of them may be live is any of them the one that nothing older may follow.
+        Ok((Arc::new(slots), refused))
+    }
+
+    /// From now on nothing older may be live in these slots: only once all of them may be, and that is recorded.
+    pub(super) fn raise_floors(&self, slots: &PolicySlots) -> Result<(), BuildError> {
         for slot in slots.each() {
             let failed = |source| BuildError::Policy { slot: slot.name().to_owned(), file: None, source };
             self.raise_floor(slot).map_err(failed)?;
         }
-        Ok((Arc::new(slots), refused))
+        Ok(())
+    }
+
+    /// The slots whose version is another than the one that was recorded as live last.
+    pub(super) fn with_other_versions<'a>(&self, slots: &'a PolicySlots) -> Result<Vec<&'a Slot>, BuildError> {
+        let mut found: Vec<&'a Slot> = Vec::new();
+        for slot in slots.each() {
+            let Some(version) = slot.module().version() else { continue };
+            let floor = self.floor(slot.name());
+            let failed = |source| BuildError::Policy { slot: slot.name().to_owned(), file: None, source };
+            if floor.map_err(failed)? != Some(version) {
+                found.push(slot);
+            }
+        }
+        Ok(found)
     }
 
     /// What is live, with the module that was in this slot before: one that is trusted still.
@@ -270,6 +288,10 @@ impl Loader {
         let module = PolicyModule::load(&self.runtime, self.images.as_deref(), wasm, limits)?;
         check_cases(&module, wasm, &*self.clock)?;
         Ok(module)
+    }
+
+    fn floor(&self, slot: &str) -> Result<Option<u64>, LoadError> {
+        Floor::new(&self.store_database()?, slot).get().map_err(|source| self.store_failed(source))
     }
 
     fn raise_floor(&self, slot: &Slot) -> Result<(), LoadError> {

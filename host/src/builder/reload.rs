@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::policy::{LoadError, Refused};
 use super::{BuildError, Parts, Source, inspect, open_keys, read};
-use crate::audit::{Audit, AuditError};
+use crate::audit::{Announced, Audit, AuditError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::decision_point::Judge;
@@ -199,8 +199,12 @@ impl Standin {
 
     async fn take(&self, planned: Planned, because: &'static str) -> Result<(), BuildError> {
         let Planned { loaded: Loaded { snapshot, slots, refused: kept }, issuers, configured, rolled_back } = planned;
+        let mut announced = None;
         if let Some(slots) = &slots {
-            self.record(slots, because).await?;
+            announced = self.inner.loader.record(slots, because).await?;
+            if rolled_back.is_none() {
+                self.raise_floors(Arc::clone(slots)).await?;
+            }
         }
         if let Some(log) = &self.inner.log {
             log.replace_keys(Arc::clone(&snapshot.keys));
@@ -209,6 +213,9 @@ impl Standin {
             self.inner.shared.verifier.issuers().retain(issuers.iter());
         }
         self.inner.shared.snapshot.store(Arc::new(snapshot));
+        if let Some(announced) = announced {
+            announced.done();
+        }
         let rollout = &self.inner.loader.rollout;
         match (slots, rolled_back) {
             (Some(slots), Some(slot)) => {
@@ -237,23 +244,47 @@ impl Standin {
         lowering.await.map_err(|_| BuildError::Interrupted)?
     }
 
-    /// One event for all of it: what is written is what becomes live.
-    async fn record(&self, slots: &PolicySlots, because: &str) -> Result<(), BuildError> {
-        let Some((audit, patience)) = &self.inner.loader.audit else { return Ok(()) };
-        let live = self.inner.loader.rollout.live();
+    /// Only after the change was recorded: what nobody reads of must not keep anything out.
+    async fn raise_floors(&self, slots: Arc<PolicySlots>) -> Result<(), BuildError> {
+        let inner = Arc::clone(&self.inner);
+        let raising = tokio::task::spawn_blocking(move || inner.loader.raise_floors(&slots));
+        raising.await.map_err(|_| BuildError::Interrupted)?
+    }
+}
+
+impl Loader {
+    /// One event for all of it: what is written is what becomes live. Where it does not after all, another event takes it back.
+    async fn record(&self, slots: &PolicySlots, because: &str) -> Result<Option<Announced>, BuildError> {
+        let live = self.rollout.live();
         let changes = rollout::changes(live.as_deref(), slots);
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let event = record::policy_change(because, &changes).map_err(|_| BuildError::Unrecorded(AuditError::Malformed))?;
-        let written = tokio::time::timeout(*patience, audit.append(event)).await;
-        written.unwrap_or(Err(AuditError::TimedOut)).map_err(BuildError::Unrecorded)?;
+        let announced = self.announce(&changes, because).await?;
         for change in &changes {
             let SlotChange { slot, from, to, name, version } = change;
             tracing::info!(slot, name, version, to, from, because, "policy changes");
             metrics::counter!("standin_policy_swaps_total", "outcome" => "done").increment(1);
         }
+        Ok(announced)
+    }
+
+    /// A start with a version that was not live the last time is a change too.
+    pub(super) async fn record_start(&self, slots: &PolicySlots) -> Result<(), BuildError> {
+        let changed = self.with_other_versions(slots)?;
+        let changes: Vec<SlotChange<'_>> = changed.into_iter().map(rollout::started).collect();
+        let announced = self.announce(&changes, "start").await?;
+        self.raise_floors(slots)?;
+        if let Some(announced) = announced {
+            announced.done();
+        }
         Ok(())
+    }
+
+    async fn announce(&self, changes: &[SlotChange<'_>], because: &str) -> Result<Option<Announced>, BuildError> {
+        let Some((audit, patience)) = self.audit.as_ref().filter(|_| !changes.is_empty()) else { return Ok(None) };
+        let malformed = |_| BuildError::Unrecorded(AuditError::Malformed);
+        let event = record::policy_change(because, changes).map_err(malformed)?;
+        let otherwise = record::policy_change("not-taken", &rollout::reversed(changes)).map_err(malformed)?;
+        let announced = Announced::record(audit, event, otherwise, *patience).await;
+        Ok(Some(announced.map_err(BuildError::Unrecorded)?))
     }
 }
 

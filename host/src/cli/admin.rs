@@ -43,6 +43,14 @@ impl Answered {
     }
 }
 
+/// Nobody listens where the server would.
+#[derive(Debug, thiserror::Error)]
+#[error("no server answers at {place}; is it running?")]
+pub(super) struct NoServer {
+    place: String,
+    source: std::io::Error,
+}
+
 impl AdminArgs {
     /// Asks the server that runs on this configuration.
     pub(super) async fn ask(&self, config: &Config, method: Method, path: &str, body: &Value) -> anyhow::Result<Answered> {
@@ -66,12 +74,11 @@ async fn send(admin: &Admin, request: Request<Full<Bytes>>) -> anyhow::Result<An
     match &admin.listener {
         AdminListener::Tcp(address) => {
             let stream = TcpStream::connect(address).await;
-            exchange(stream.with_context(|| format!("no server answers at {address}; is it running?"))?, request).await
+            exchange(stream.map_err(|source| NoServer { place: address.to_string(), source })?, request).await
         }
         AdminListener::Unix(path) => {
             let stream = UnixStream::connect(path).await;
-            let nobody = || format!("no server answers at {}; is it running?", path.display());
-            exchange(stream.with_context(nobody)?, request).await
+            exchange(stream.map_err(|source| NoServer { place: path.display().to_string(), source })?, request).await
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `standin audit`
 
+mod rotate;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +30,16 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Let a damaged log be written again, from its last whole line on. What was lost stays lost, and verify goes on to report it.
     AcceptDamage(AcceptDamage),
+    /// Close the file that is written and go on in the next one, in the running server or, where none runs, here.
+    Rotate(rotate::Args),
 }
 
 /// The more is given, the more is checked: the key folder's seal shows a log that was cut off, a JWK set shows forged checkpoints,
 /// and a checkpoint kept elsewhere shows an older log put back.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// The log.
-    #[arg(value_name = "FILE")]
+    /// The folder of the log, the log, or one of its closed files: all of them are checked.
+    #[arg(value_name = "DIR|FILE")]
     file: PathBuf,
     /// The configuration that wrote it; its key folder holds the seal, and the keys unless --jwks gives them.
     #[arg(long, short, value_name = "FILE")]
@@ -64,6 +68,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verify(args) => check(&args),
         Command::AcceptDamage(args) => accept(&args),
+        Command::Rotate(args) => super::block_on(rotate::run(args)),
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) fn audit(mut section: Section<'_>, base: &Path) -> AuditLog {
         durability: section.or("durability", choice(&durabilities), Durability::Fsync),
         checkpoint_every: section.or("checkpoint_every", integer(1..=1_000_000), 1_000),
         checkpoint_interval: section.or("checkpoint_interval", duration(SECOND..=HOUR), MINUTE),
+        max_size: u64::from(section.or("max_size", size(64 * KIB..=2_048 * MIB), 1_024 * MIB)),
+        keep: section.optional("keep", integer(1..=100_000)).map(|keep| keep.value),
     };
     section.finish();
     audit

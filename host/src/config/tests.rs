@@ -205,6 +205,8 @@ fn both_ways_of_writing_tables_mean_the_same() {
 )]
 #[case("algorithm = \"ES256\"", "algorithm = \"PS256\"", "keys.algorithm: must be one of \"EdDSA\", \"ES256\", \"RS256\"")]
 #[case("durability = \"os\"", "durability = \"none\"", "audit.durability: must be one of \"fsync\", \"os\"")]
+#[case("max_size = \"256MiB\"", "max_size = \"1KiB\"", "audit.max_size: must be between 64KiB and 2048MiB")]
+#[case("keep = 30", "keep = 0", "audit.keep: must be between 1 and 100000")]
 #[case("isolation = \"reuse\"", "isolation = \"pool\"", "runtime.isolation: must be one of \"request\", \"reuse\"")]
 #[case("policies/house.wasm", "builtin:open", "policy.module: must be one of \"builtin:baseline\", a path")]
 #[case("flow = \"local\"", "flow = \"exchange\"", "audience[0].flow: this version has no such flow; `local` is the only one")]

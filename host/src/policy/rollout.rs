@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::{PolicyModule, PolicySlots, SlotStatus};
+use super::{PolicyModule, PolicySlots, Slot, SlotStatus};
 use crate::clock::Clock;
 use crate::config::{self, PolicySource};
 use crate::record::SlotChange;
@@ -216,4 +216,15 @@ pub(crate) fn changes<'a>(old: Option<&'a PolicySlots>, new: &'a PolicySlots) ->
     let now = new.each().map(|slot| change(slot.name(), Some(slot.module())));
     let gone = old.into_iter().flat_map(PolicySlots::each).filter(|slot| new.find(slot.name()).is_none());
     now.chain(gone.map(|slot| change(slot.name(), None))).filter(|change| change.from != change.to).collect()
+}
+
+/// What a start with this slot changes, when nobody knows what was live before.
+pub(crate) fn started(slot: &Slot) -> SlotChange<'_> {
+    let (name, version) = slot.module().title();
+    SlotChange { slot: slot.name(), from: None, to: Some(slot.module().digest()), name: Some(name), version: Some(version) }
+}
+
+/// The same back again.
+pub(crate) fn reversed<'a>(changes: &[SlotChange<'a>]) -> Vec<SlotChange<'a>> {
+    changes.iter().map(|change| SlotChange { from: change.to, to: change.from, name: None, version: None, ..*change }).collect()
 }

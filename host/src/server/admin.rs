@@ -200,7 +200,8 @@ impl Administration {
             (Method::GET, "/v2/status") => page(StatusCode::OK, &self.status().await),
             (Method::POST, "/v2/policy/rollback") => self.roll_back(request).await,
             (Method::POST, "/v2/explain") => self.explain(request).await,
-            (_, "/v2/status" | "/v2/policy/rollback" | "/v2/explain") => {
+            (Method::POST, "/v2/audit/rotate") => self.rotate_audit().await,
+            (_, "/v2/status" | "/v2/policy/rollback" | "/v2/explain" | "/v2/audit/rotate") => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this page does not take that method")
             }
             (_, _) => refusal(StatusCode::NOT_FOUND, "there is no such page"),
@@ -234,6 +235,16 @@ impl Administration {
             }
             Err(error) => {
                 tracing::error!(%error, "rollback");
+                refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            }
+        }
+    }
+
+    async fn rotate_audit(&self) -> Answer {
+        match self.standin.rotate_audit().await {
+            Ok(rotated) => page(StatusCode::OK, &json!(rotated)),
+            Err(error) => {
+                tracing::error!(%error, "audit rotate");
                 refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
             }
         }

@@ -1,5 +1,7 @@
 //! The log's file and head behind their locks, and the thread that writes batches.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +10,10 @@ use tokio::time::timeout;
 
 use super::{Body, Mark, Opened};
 use crate::audit::AuditError;
+use crate::audit::file::{Displaced, sync_folder};
 use crate::audit::head::HeadFile;
+use crate::audit::rotate::{self, Follower, Leaving, Observer, Step};
+use crate::audit::series;
 use crate::audit::writer::{Fault, Writer};
 use crate::clock::Clock;
 
@@ -37,9 +42,27 @@ impl From<Refused> for AuditError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Closed => Self::Closed,
-            Refused::Fault(fault) => Self::Write(fault.into()),
+            Refused::Fault(fault) => fault.into(),
         }
     }
+}
+
+/// A file that was closed.
+#[derive(Debug)]
+pub(super) struct Turned {
+    pub(super) file: String,
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+/// Why the log goes on in the same file.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotTurned {
+    /// Something was written after what the closing line speaks of.
+    #[error("something was written meanwhile")]
+    Overtaken,
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// What can be asked without waiting for a write.
@@ -57,12 +80,19 @@ pub(super) struct Files {
     /// `None` once closed.
     writer: Mutex<Option<Writer>>,
     status: Mutex<Status>,
+    path: PathBuf,
 }
 
 impl Files {
     pub(super) fn new(opened: Opened) -> Self {
-        let status = Status { at: opened.writer.at(), log: None, head: None };
-        Self { head: Mutex::new(opened.head), writer: Mutex::new(Some(opened.writer)), status: Mutex::new(status) }
+        let Opened { writer, head, path, clean: _ } = opened;
+        let status = Status { at: writer.at(), log: None, head: None };
+        Self { head: Mutex::new(head), writer: Mutex::new(Some(writer)), status: Mutex::new(status), path }
+    }
+
+    /// Where the log is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {
@@ -77,7 +107,7 @@ impl Files {
     /// Whether the next append has a chance.
     pub(super) fn ready(&self) -> Result<(), AuditError> {
         let status = self.status();
-        status.log.or(status.head).map_or(Ok(()), |fault| Err(AuditError::Write(fault.into())))
+        status.log.or(status.head).map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     /// Writes a batch.
@@ -94,20 +124,49 @@ impl Files {
         let mut guard = self.writer.lock().map_err(|_| Refused::Closed)?;
         let writer = guard.as_mut().ok_or(Refused::Closed)?;
         let result = writer.commit(now, batch);
+        self.noted(writer);
+        result.map(|()| writer.at()).map_err(Refused::Fault)
+    }
+
+    fn noted(&self, writer: &Writer) {
         let mut status = self.status();
         (status.at, status.log) = (writer.at(), writer.fault());
-        result.map(|()| status.at).map_err(Refused::Fault)
     }
 
     /// Tries to set a failed log right, and, where appends do not sync, makes what was written durable and moves the head after it. The head
     /// never names a line that a crash could still take away.
     pub(super) fn settle(&self, now: Duration, sync: bool) {
+        self.look(now);
         let failed = self.status().log.is_some();
-        if failed && self.try_commit(now, std::iter::empty()).is_err() {
-            return;
+        if failed {
+            self.regain();
         }
-        if sync || failed || self.status().head.is_some() {
-            self.store_head(sync);
+        if failed {
+            let _still_failed = self.try_commit(now, std::iter::empty());
+        }
+        // Also of a log that is not where it was left: so that the next start misses what was written.
+        self.store_head(sync);
+    }
+
+    /// Where the log was not as it was left and now is: reads all of it, and lets it be written again if every byte is what was written.
+    fn regain(&self) {
+        let Ok(guard) = self.writer.lock() else { return };
+        let Some(writer) = guard.as_ref() else { return };
+        let (sink, base, at) = (writer.sink(), writer.base(), writer.at());
+        let back = match writer.fault() {
+            Some(Fault::Displaced(Displaced::Altered) | Fault::Io { .. }) | None => false,
+            Some(Fault::Displaced(_)) => sink.stands(at.len).is_ok(),
+        };
+        drop(guard);
+        // Not under the lock: it may take as long as the log is.
+        let holds = if back { sink.holds(base, at).ok() } else { None };
+        let (Some(holds), Ok(mut guard)) = (holds, self.writer.lock()) else { return };
+        let Some(writer) = guard.as_mut() else { return };
+        if holds {
+            writer.regained();
+        } else {
+            writer.altered();
+            self.noted(writer);
         }
     }
 
@@ -119,15 +178,86 @@ impl Files {
             let Some(writer) = writer.as_ref() else { return };
             (writer.sink(), writer.at())
         };
-        if head.at() == Some(at) {
-            return;
-        }
-        let result = if sync { sink.sync() } else { Ok(()) }.and_then(|()| head.store(at, false));
+        let mut stored = || -> Result<(), Fault> {
+            if head.at() != Some(at) {
+                if sync {
+                    sink.sync()?;
+                }
+                head.store(at, false)?;
+            }
+            // One that is not where a reader looks for it says nothing.
+            Ok(head.is_in_place()?)
+        };
+        let result = stored();
         let mut status = self.status();
-        if let (Err(error), None) = (&result, status.head) {
-            tracing::error!(%error, "the audit log's head cannot be written");
+        if let (Err(fault), None) = (result, status.head) {
+            tracing::error!(error = %io::Error::from(fault), "the audit log's head cannot be written");
         }
-        status.head = result.err().as_ref().map(Fault::from);
+        status.head = result.err();
+    }
+
+    /// Closes the file with this line, which speaks of `at`, and goes on in a new one. Nothing is written meanwhile.
+    pub(super) fn rotate(&self, at: Mark, now: Duration, closing: &Body, observer: Observer<'_>) -> Result<Turned, NotTurned> {
+        let mut head = self.head.lock().map_err(|_| AuditError::Closed)?;
+        let mut guard = self.writer.lock().map_err(|_| AuditError::Closed)?;
+        let writer = guard.as_mut().ok_or(AuditError::Closed)?;
+        if writer.at() != at {
+            return Err(NotTurned::Overtaken);
+        }
+        let committed = writer.commit(now, std::iter::once((now, closing)));
+        self.noted(writer);
+        committed.map_err(AuditError::from)?;
+        let end = writer.at();
+        let turned = (|| -> io::Result<Follower> {
+            writer.sink().sync()?;
+            observer(Step::Closed);
+            head.is_in_place().map_err(io::Error::other)?;
+            head.store(end, false)?;
+            head.sync()?;
+            observer(Step::Sealed);
+            rotate::follow(&self.path, &mut head, end, None, now, observer)
+        })();
+        let Follower { file, base, at, closed } = turned.map_err(AuditError::Write)?;
+        let first = writer.base().seq.saturating_add(1);
+        *writer = Writer::new(Arc::new(file), writer.is_durable(), base, at);
+        self.noted(writer);
+        Ok(Turned { file: series::name(&closed), first, last: end.seq })
+    }
+
+    /// Records which closed files go, and removes them.
+    pub(super) fn thin_out(&self, keep: usize, now: Duration) -> Result<Vec<String>, AuditError> {
+        let Some(Leaving { paths, body }) = rotate::leaving(&self.path, keep)? else { return Ok(Vec::new()) };
+        self.commit(now, std::iter::once((now, &body)))?;
+        self.store_head(true);
+        for path in &paths {
+            std::fs::remove_file(path)?;
+        }
+        sync_folder(&self.path)?;
+        Ok(paths.iter().map(|path| series::name(path)).collect())
+    }
+
+    /// Where somebody renamed the log's file within its folder and nothing else was done to it: gives it its name back, so that the log can
+    /// go on in it. What is at its place may only be an empty file.
+    pub(super) fn put_back(&self, now: Duration) -> Result<(), AuditError> {
+        self.look(now);
+        let Some(Fault::Displaced(displaced)) = self.status().log else { return Ok(()) };
+        let sink = {
+            let guard = self.writer.lock().map_err(|_| AuditError::Closed)?;
+            guard.as_ref().ok_or(AuditError::Closed)?.sink()
+        };
+        if sink.stands(self.at().len).is_err() {
+            sink.put_back()?.ok_or(displaced)?;
+        }
+        self.regain();
+        self.commit(now, std::iter::empty()).map(|_| ())
+    }
+
+    /// Whether the log is as it was left, also while nobody writes.
+    fn look(&self, now: Duration) {
+        let Ok(mut guard) = self.writer.lock() else { return };
+        let Some(writer) = guard.as_mut() else { return };
+        writer.look(now);
+        self.noted(writer);
     }
 
     /// Syncs, writes the last head, and lets the file go.
@@ -135,7 +265,11 @@ impl Files {
         let mut head = self.head.lock().map_err(|_| AuditError::Closed)?;
         let writer = self.writer.lock().map_err(|_| AuditError::Closed)?.take().ok_or(AuditError::Closed)?;
         if let Some(fault) = writer.fault() {
-            return Err(AuditError::Write(fault.into()));
+            // The next start is to miss what was written and is not there any more.
+            if head.at() != Some(writer.at()) && writer.sink().sync().is_ok() {
+                head.store(writer.at(), false)?;
+            }
+            return Err(fault.into());
         }
         writer.sink().sync()?;
         head.store(writer.at(), in_order)?;

@@ -29,9 +29,9 @@ fn events_of(place: &Place, kind: &str) -> Vec<serde_json::Value> {
 /// A log on a sink that fails as told.
 fn faulty(place: &Place, durability: Durability) -> (AuditLog, Arc<FaultySink>) {
     let sink = FaultySink::new(&place.path);
-    let writer = Writer::new(Arc::clone(&sink) as _, durability == Durability::Fsync, Mark::START);
+    let writer = Writer::new(Arc::clone(&sink) as _, durability == Durability::Fsync, Mark::START, Mark::START);
     let (head, _) = HeadFile::open(&place.path, &place.seal).unwrap();
-    let opened = Opened { writer, head, clean: true };
+    let opened = Opened { writer, head, path: place.path.clone(), clean: true };
     let options = LogOptions { durability, ..LogOptions::default() };
     let log = AuditLog::start(opened, Arc::clone(&place.keys) as _, Arc::clone(&place.clock) as _, options).unwrap();
     (log, sink)
@@ -321,10 +321,20 @@ async fn a_write_that_hangs_is_given_up() {
         fn sync(&self) -> std::io::Result<()> {
             Ok(())
         }
+        fn len(&self) -> std::io::Result<u64> {
+            Ok(0)
+        }
+        fn stands(&self, _len: u64) -> Result<(), crate::audit::Displaced> {
+            Ok(())
+        }
+        fn holds(&self, _base: Mark, _at: Mark) -> std::io::Result<bool> {
+            Ok(true)
+        }
     }
     let place = Place::new();
     let (head, _) = HeadFile::open(&place.path, &place.seal).unwrap();
-    let opened = Opened { writer: Writer::new(Arc::new(Hanging), true, Mark::START), head, clean: true };
+    let writer = Writer::new(Arc::new(Hanging), true, Mark::START, Mark::START);
+    let opened = Opened { writer, head, path: place.path.clone(), clean: true };
     let options = LogOptions { write_limit: Duration::from_millis(50), ..LogOptions::default() };
     let log = AuditLog::start(opened, Arc::clone(&place.keys) as _, Arc::clone(&place.clock) as _, options).unwrap();
     assert!(matches!(log.append(event(1)).await, Err(AuditError::TimedOut)));

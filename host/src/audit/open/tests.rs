@@ -39,8 +39,7 @@ fn refused(place: &Place) -> OpenError {
 
 #[rstest]
 #[case::half_a_line(b"{\"seq\":11,\"time\":\"2026-")]
-#[case::no_json_with_a_newline(b"{\"seq\":11,\"ti\0\0\0\n")]
-#[case::zeros(&[0; 5_000])]
+#[case::no_json_with_a_newline(b"{\"seq\":11,\"ti---\n")]
 #[case::several(b"garbage\nmore garbage\nand a tail")]
 #[tokio::test]
 async fn a_torn_tail_is_set_aside_and_the_chain_goes_on(#[case] tail: &[u8]) {
@@ -57,6 +56,23 @@ async fn a_torn_tail_is_set_aside_and_the_chain_goes_on(#[case] tail: &[u8]) {
     assert_eq!(lines[10]["file"], "audit.jsonl.torn-1");
     assert_eq!(lines[11]["n"], 10);
     assert!(place.verify().ok);
+}
+
+/// What is left of a log that was cut off and then made as long as before: no write leaves that.
+#[rstest]
+#[case::zeros(&[0; 5_000])]
+#[case::half_a_line_and_zeros(b"{\"seq\":11,\"ti\0\0\0")]
+#[case::with_a_newline(b"{\"seq\":11,\"ti\0\0\0\n")]
+#[case::and_more(b"\0\0\n{\"a\":1}\nx")]
+#[tokio::test]
+async fn a_tail_with_zeros_is_damage(#[case] tail: &[u8]) {
+    let place = crashed().await;
+    place.add(tail);
+    assert!(matches!(refused(&place), OpenError::Padded { seq: 10 }));
+    let accepted = accept_damage(&place.path, &place.seal, &*place.clock).unwrap();
+    assert_eq!((accepted.seq, accepted.moved), (10, tail.len() as u64));
+    assert!(place.open(Durability::Os).is_ok());
+    assert_eq!(place.verify().accepted.len(), 1);
 }
 
 #[tokio::test]
@@ -126,6 +142,7 @@ async fn a_log_that_is_cut_off_is_refused(#[values(true, false)] in_order: bool,
     assert!(matches!(refused(&place), OpenError::Truncated { seq: 10 | 11, .. }));
     std::fs::remove_file(&place.path).unwrap();
     assert!(matches!(refused(&place), OpenError::Truncated { .. }), "also when it is gone");
+    assert!(!place.path.exists(), "and it is not made anew: whoever has it may want to put it back");
 }
 
 #[tokio::test]
@@ -161,6 +178,36 @@ async fn only_a_regular_file_is_a_log() {
     assert!(matches!(open(&path, &seal, Duration::ZERO, true).map(|_| ()), Err(OpenError::NotAFile)));
     let missing = folder.path().join("no/such/folder");
     assert!(matches!(open(&missing, &seal, Duration::ZERO, true).map(|_| ()), Err(OpenError::Io(_))));
+}
+
+#[rstest]
+#[case::folder(true, 0o777)]
+#[case::folder_of_a_group(true, 0o770)]
+#[case::folder_with_a_sticky_bit(true, 0o1777)]
+#[case::log(false, 0o666)]
+#[case::log_of_a_group(false, 0o660)]
+#[tokio::test]
+async fn what_others_can_write_is_no_place_for_a_log(#[case] folder: bool, #[case] mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = closed().await;
+    let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let (path, before) = if folder { (place.path.parent().unwrap(), 0o700) } else { (place.path.as_path(), 0o600) };
+    set(path, mode);
+    assert!(matches!(refused(&place), OpenError::Unsafe(UnsafePlace::Mode { mode: found, .. }) if found == mode));
+    assert!(matches!(check_place(&place.path), Err(OpenError::Unsafe(_))));
+    // Whoever may only read does no harm.
+    set(path, before | 0o055);
+    check_place(&place.path).unwrap();
+    assert!(place.open(Durability::Os).is_ok());
+}
+
+#[tokio::test]
+async fn a_link_is_not_followed() {
+    let place = closed().await;
+    let elsewhere = place.path.with_extension("elsewhere");
+    std::fs::rename(&place.path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &place.path).unwrap();
+    assert!(matches!(refused(&place), OpenError::NotAFile));
 }
 
 #[test]

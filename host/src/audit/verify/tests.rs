@@ -2,6 +2,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::audit::SealKey;
 use crate::audit::line::{self, Body, Mark};
 use crate::audit::testing::{Place, TestKeys, event};
 use crate::audit::{Audit, Durability};
@@ -27,7 +28,7 @@ fn tampered(place: &Place, with: impl FnOnce(&mut Vec<String>)) -> Report {
 }
 
 fn fault(line: u64, wrong: Wrong) -> Option<Fault> {
-    Some(Fault { line: Some(line), wrong })
+    Some(Fault { file: None, line: Some(line), wrong })
 }
 
 /// Builds the chain anew over changed lines, as someone without any key can.
@@ -233,14 +234,60 @@ async fn a_torn_tail_is_told() {
 }
 
 #[tokio::test]
+async fn a_log_filled_up_with_zeros_is_told() {
+    let place = Place::new();
+    let log = place.open(Durability::Os).unwrap();
+    log.append(event(1)).await.unwrap();
+    let copy = place.crashed();
+    copy.add(&[0; 300]);
+    assert_eq!(copy.verify().fault, fault(2, Wrong::Padded { bytes: 300 }));
+}
+
+/// With the newest entry of the head spoiled and the last line gone, the older entry and the log fit each other.
+#[rstest]
+#[case::spoiled(|slot: &mut [u8]| slot[100] ^= 1)]
+#[case::zeros(|slot: &mut [u8]| slot.fill(0))]
+#[tokio::test]
+async fn a_spoiled_head_beside_a_log_that_ends_at_the_older_one_is_told(#[case] spoil: fn(&mut [u8])) {
+    let place = Place::new();
+    let log = place.open(Durability::Fsync).unwrap();
+    for number in 1..=4 {
+        log.append(event(number)).await.unwrap();
+        while place.verify().after_head > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+    let copy = place.crashed();
+    let mut head = std::fs::read(copy.head()).unwrap();
+    let older = |head: &[u8]| std::str::from_utf8(head).unwrap().split(' ').nth(2).unwrap().parse::<u64>().unwrap();
+    let newest = if older(&head[..512]) > older(&head[512..]) { 0..512 } else { 512..1_024 };
+    spoil(&mut head[newest]);
+    std::fs::write(copy.head(), head).unwrap();
+    // The log is written before its head: one that reaches further than the older entry may have lost nothing.
+    assert!(copy.verify().ok, "{}", copy.verify());
+    let whole: String = copy.text().split_inclusive('\n').take(3).collect();
+    std::fs::write(&copy.path, &whole).unwrap();
+    assert_eq!(copy.verify().fault, fault(3, Wrong::HeadSpoiled));
+    assert!(matches!(copy.open(Durability::Fsync), Err(crate::audit::OpenError::HeadSpoiled { seq: 3 })));
+    // Half of the line that is gone is no better.
+    copy.add(b"{\"seq\":4,");
+    assert!(matches!(copy.open(Durability::Fsync), Err(crate::audit::OpenError::HeadSpoiled { seq: 3 })));
+    crate::audit::accept_damage(&copy.path, &copy.seal, &*copy.clock).unwrap();
+    let log = copy.open(Durability::Fsync).unwrap();
+    log.append(event(5)).await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!((copy.verify().fault, copy.verify().accepted.len()), (None, 1));
+}
+
+#[tokio::test]
 async fn a_head_that_is_missing_or_forged_is_told() {
     let mut place = closed().await;
     place.seal = SealKey::new([1; 32]);
-    assert_eq!(place.verify().fault, Some(Fault { line: None, wrong: Wrong::HeadInvalid }));
+    assert_eq!(place.verify().fault, Some(Fault { file: None, line: None, wrong: Wrong::HeadInvalid }));
     let unsealed = verify(&place.path, &VerifyOptions::default()).unwrap();
     assert!(unsealed.ok && unsealed.unchecked.contains(&Unchecked::Seal) && unsealed.unchecked.contains(&Unchecked::Signatures));
     std::fs::remove_file(place.head()).unwrap();
-    assert_eq!(place.verify().fault, Some(Fault { line: None, wrong: Wrong::HeadMissing }));
+    assert_eq!(place.verify().fault, Some(Fault { file: None, line: None, wrong: Wrong::HeadMissing }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,7 +313,8 @@ fn what_cannot_be_read_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let options = VerifyOptions::default();
     assert!(matches!(verify(&folder.path().join("missing"), &options), Err(VerifyError::Read(_))));
-    assert!(matches!(verify(folder.path(), &options), Err(VerifyError::NotAFile)));
+    assert!(matches!(verify(folder.path(), &options), Err(VerifyError::NoLog(NoLog::None(_)))));
+    assert!(matches!(verify(Path::new("/dev/null"), &options), Err(VerifyError::NotAFile)));
 }
 
 #[tokio::test]
@@ -279,6 +327,8 @@ async fn a_report_for_people_and_for_programs() {
             "ok": false,
             "fault": { "line": 5, "kind": "missing", "from": 5, "to": 7 },
             "accepted": [],
+            "files": 1,
+            "removed": null,
             "lines": 8,
             "checkpoints": 0,
             "signed": 0,

@@ -1,14 +1,15 @@
-//! One pass over the file. It stops trusting at the first thing that is wrong, and reads on only to count and to tell what that was.
+//! One pass over the files. It stops trusting at the first thing that is wrong, and reads on only to count and to tell what that was.
 
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io::{self, BufReader};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::jws::{self, Claims};
-use super::{AcceptedDamage, Fault, Place, Report, VerifyOptions, Wrong};
+use super::{AcceptedDamage, Fault, Place, Removed, Report, VerifyOptions, Wrong};
 use crate::audit::head::{Found, Head};
-use crate::audit::line::{self, Checkpoint, DAMAGE_ACCEPTED, GENESIS, Hash, Line};
+use crate::audit::line::{self, CONTINUED, Checkpoint, DAMAGE_ACCEPTED, GENESIS, Hash, Line, REMOVED};
 use crate::audit::log::CHECKPOINT_REACH;
 use crate::audit::tail::{Lines, Piece};
 use crate::hex;
@@ -17,9 +18,28 @@ use crate::hex;
 const WAITS: u32 = 50;
 const WAIT: Duration = Duration::from_millis(20);
 
+/// Where a line stands.
+#[derive(Debug, Clone, Default)]
+struct Spot {
+    file: Option<Arc<str>>,
+    line: u64,
+}
+
+impl Spot {
+    fn fault(&self, wrong: Wrong) -> Fault {
+        Fault { file: self.file(), line: Some(self.line), wrong }
+    }
+
+    fn file(&self) -> Option<String> {
+        self.file.as_deref().map(str::to_owned)
+    }
+}
+
 /// A line that does not continue the chain. What happened shows in the lines after it.
 struct Break {
-    line: u64,
+    here: Spot,
+    /// The line before it, if there is one.
+    before: Option<Spot>,
     seq: u64,
     hash: Hash,
     expected: u64,
@@ -37,19 +57,28 @@ impl Break {
 
     fn fault(&self) -> Fault {
         let changed_number = !self.expected_later && self.next.is_some_and(|(seq, _)| seq == self.expected.saturating_add(1));
-        let (line, wrong) = match self.seq.cmp(&self.expected) {
+        let (spot, wrong) = match (self.seq.cmp(&self.expected), &self.before) {
             // The hash it holds is not that of the line before. The next line witnesses which of the two was changed.
-            std::cmp::Ordering::Equal => {
-                let itself = self.line == 1 || self.next.is_some_and(|(_, prev)| prev != self.hash);
-                (if itself { self.line } else { self.line - 1 }, Wrong::Changed)
+            (std::cmp::Ordering::Equal, Some(before)) if self.next.is_none_or(|(_, prev)| prev == self.hash) => {
+                (before, Wrong::Changed)
             }
-            _ if changed_number => (self.line, Wrong::Changed),
-            std::cmp::Ordering::Greater if self.expected_later => (self.line, Wrong::Reordered),
-            std::cmp::Ordering::Greater => (self.line, Wrong::Missing { from: self.expected, to: self.seq - 1 }),
-            std::cmp::Ordering::Less => (self.line, Wrong::Repeated),
+            (std::cmp::Ordering::Equal, _) => (&self.here, Wrong::Changed),
+            _ if changed_number => (&self.here, Wrong::Changed),
+            (std::cmp::Ordering::Greater, _) if self.expected_later => (&self.here, Wrong::Reordered),
+            (std::cmp::Ordering::Greater, _) => (&self.here, Wrong::Missing { from: self.expected, to: self.seq - 1 }),
+            (std::cmp::Ordering::Less, _) => (&self.here, Wrong::Repeated),
         };
-        Fault { line: Some(line), wrong }
+        spot.fault(wrong)
     }
+}
+
+/// What the first line that is there follows: lines that are gone.
+struct Begins {
+    spot: Spot,
+    seq: u64,
+    hash: Hash,
+    /// Some of them stand further on.
+    elsewhere: bool,
 }
 
 pub(super) struct Walk<'a> {
@@ -59,6 +88,11 @@ pub(super) struct Walk<'a> {
     known: Option<Claims>,
     report: Report,
     broken: Option<Break>,
+    /// Set where the first line is not the first that was written.
+    begins: Option<Begins>,
+    /// The line that is looked at, and the one before it.
+    spot: Spot,
+    before: Option<Spot>,
     seq: u64,
     hash: Hash,
     bytes: u64,
@@ -67,7 +101,7 @@ pub(super) struct Walk<'a> {
     has_checkpoints: bool,
     /// The first checkpoint that the keys did not sign and that no later one they did sign vouches for: a signature covers the whole log
     /// before it, so that the key of an earlier one need not be at hand any more.
-    unsigned: Option<u64>,
+    unsigned: Option<Spot>,
     /// Hashes of the last lines, for the checkpoints that speak of them.
     recent: VecDeque<Hash>,
 }
@@ -83,6 +117,8 @@ impl<'a> Walk<'a> {
             ok: false,
             fault: None,
             accepted: Vec::new(),
+            files: 0,
+            removed: None,
             lines: 0,
             checkpoints: 0,
             signed: 0,
@@ -94,26 +130,62 @@ impl<'a> Walk<'a> {
         };
         let (broken, recent) = (None, VecDeque::new());
         let (seq, hash, bytes, covered, has_checkpoints, unsigned) = (0, GENESIS, 0, 0, false, None);
-        Self { options, head, head_fault, known, report, broken, seq, hash, bytes, covered, has_checkpoints, unsigned, recent }
+        let (begins, spot, before) = (None, Spot::default(), None);
+        Self {
+            options,
+            head,
+            head_fault,
+            known,
+            report,
+            broken,
+            begins,
+            spot,
+            before,
+            seq,
+            hash,
+            bytes,
+            covered,
+            has_checkpoints,
+            unsigned,
+            recent,
+        }
     }
 
     pub(super) fn has_checkpoints(&self) -> bool {
         self.has_checkpoints
     }
 
-    pub(super) fn lines(&mut self, file: &File) -> io::Result<()> {
+    /// After which line the first one comes that is there.
+    pub(super) fn begins(&self) -> u64 {
+        self.begins.as_ref().map_or(0, |begins| begins.seq)
+    }
+
+    /// The next file; `name` where there are several.
+    pub(super) fn file(&mut self, name: Option<String>, file: &File) -> io::Result<()> {
+        self.report.files += 1;
+        if self.spot.line > 0 {
+            self.before = Some(self.spot.clone());
+        }
+        self.spot = Spot { file: name.map(Arc::from), line: 0 };
+        self.bytes = 0;
         let mut lines = Lines::new(BufReader::with_capacity(1 << 16, file));
         let mut waits = 0;
         while let Some(piece) = lines.next()? {
             match piece {
-                Piece::Whole(bytes) => self.line(bytes),
+                Piece::Whole(bytes) => {
+                    self.step();
+                    self.line(bytes);
+                }
                 Piece::Long(_) => {
-                    self.report.lines += 1;
-                    self.fault(self.report.lines, Wrong::Malformed);
+                    self.step();
+                    self.fault(Wrong::Malformed);
                 }
                 Piece::Torn(bytes) => {
-                    if waits == WAITS || !in_use(file)? {
-                        self.fault(self.report.lines + 1, Wrong::TornTail { bytes });
+                    let padded = lines.has_zeros();
+                    if padded || waits == WAITS || !in_use(file)? {
+                        self.spot.line += 1;
+                        self.fault(if padded { Wrong::Padded { bytes } } else { Wrong::TornTail { bytes } });
+                        self.spot.line -= 1;
                         return Ok(());
                     }
                     waits += 1;
@@ -124,11 +196,20 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn line(&mut self, bytes: &[u8]) {
+    fn step(&mut self) {
+        if self.spot.line > 0 {
+            self.before = Some(self.spot.clone());
+        }
         self.report.lines += 1;
-        let number = self.report.lines;
-        let Some(line) = Line::read(bytes) else { return self.fault(number, Wrong::Malformed) };
+        self.spot.line += 1;
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
+        let Some(line) = Line::read(bytes) else { return self.fault(Wrong::Malformed) };
         self.has_checkpoints |= line.event.as_deref() == Some("checkpoint");
+        if let Some(begins) = &mut self.begins {
+            begins.elsewhere |= line.seq <= begins.seq;
+        }
         if let Some(broken) = &mut self.broken {
             return broken.follow(&line);
         }
@@ -136,27 +217,56 @@ impl<'a> Walk<'a> {
             return;
         }
         let hash = line::hash(bytes);
+        self.begin(&line);
         let expected = self.seq.saturating_add(1);
         if line.seq != expected || line.prev != self.hash {
-            self.broken = Some(Break { line: number, seq: line.seq, hash, expected, next: None, expected_later: false });
+            let (here, before) = (self.spot.clone(), self.before.clone());
+            self.broken = Some(Break { here, before, seq: line.seq, hash, expected, next: None, expected_later: false });
             return;
         }
         (self.seq, self.hash) = (line.seq, hash);
         self.bytes = self.bytes.saturating_add(bytes.len() as u64).saturating_add(1);
         if let Some(wrong) = self.check(&line, bytes) {
-            return self.fault(number, wrong);
+            return self.fault(wrong);
         }
         if self.recent.len() as u64 > CHECKPOINT_REACH {
             self.recent.pop_front();
         }
         self.recent.push_back(hash);
-        if line.event.as_deref() == Some(DAMAGE_ACCEPTED) {
-            let damage = line::damage(bytes);
-            self.report.accepted.push(AcceptedDamage { line: number, time: line.time.clone(), damage });
-        }
+        self.note(&line, bytes);
         let place = Place { seq: line.seq, time: line.time };
         self.report.first.get_or_insert_with(|| place.clone());
         self.report.last = Some(place);
+    }
+
+    /// A log whose first files are gone begins with the line that begins a file. Whether they may be gone, a later line tells.
+    fn begin(&mut self, line: &Line) {
+        let begins_a_file = matches!(line.event.as_deref(), Some(CONTINUED | DAMAGE_ACCEPTED));
+        if self.report.lines > 1 || line.seq <= 1 || !begins_a_file {
+            return;
+        }
+        (self.seq, self.hash, self.covered) = (line.seq - 1, line.prev, line.seq - 1);
+        self.recent.push_back(line.prev);
+        self.begins = Some(Begins { spot: self.spot.clone(), seq: self.seq, hash: self.hash, elsewhere: false });
+    }
+
+    /// What the log says of itself.
+    fn note(&mut self, line: &Line, bytes: &[u8]) {
+        match line.event.as_deref() {
+            Some(DAMAGE_ACCEPTED) => {
+                let (damage, time) = (line::damage(bytes), line.time.clone());
+                self.report.accepted.push(AcceptedDamage { file: self.spot.file(), line: self.spot.line, time, damage });
+            }
+            // It says no more than the line before it, which closes the other file.
+            Some(CONTINUED) if self.covered.saturating_add(1) == self.seq => self.covered = self.seq,
+            Some(REMOVED) => {
+                let begins = self.begins.as_ref().map(|begins| (begins.seq, begins.hash));
+                if let Some((last, _)) = line::removed(bytes).filter(|removed| begins == Some(*removed)) {
+                    self.report.removed.get_or_insert(Removed { last, line: self.spot.line, file: self.spot.file() });
+                }
+            }
+            Some(_) | None => {}
+        }
     }
 
     /// What else is known of a line that continues the chain.
@@ -195,7 +305,7 @@ impl<'a> Walk<'a> {
                 self.report.signed += 1;
                 self.unsigned = None;
             } else {
-                self.unsigned.get_or_insert(self.report.lines);
+                self.unsigned.get_or_insert(self.spot.clone());
             }
         }
         self.report.checkpoints += 1;
@@ -203,23 +313,34 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Keeps the first fault, in the order of the file.
-    fn fault(&mut self, line: u64, wrong: Wrong) {
+    /// Keeps the first fault, in the order of the files.
+    fn fault(&mut self, wrong: Wrong) {
         if self.broken.is_none() && self.report.fault.is_none() {
-            self.report.fault = Some(Fault { line: Some(line), wrong });
+            self.report.fault = Some(self.spot.fault(wrong));
         }
+    }
+
+    /// What is wrong with where the log begins: nothing, where it says itself that what came before was removed.
+    fn begun(&self) -> Option<Fault> {
+        let begins = self.begins.as_ref().filter(|_| self.report.removed.is_none())?;
+        let wrong = if begins.elsewhere { Wrong::Reordered } else { Wrong::Missing { from: 1, to: begins.seq } };
+        Some(begins.spot.fault(wrong))
     }
 
     pub(super) fn finish(mut self) -> Report {
         let reach = self.head.map_or(0, |head| head.at.seq).max(self.known.map_or(0, |known| known.seq));
         let broken = self.broken.as_ref().map(Break::fault);
-        let cut = (self.seq < reach).then(|| Fault { line: Some(self.report.lines + 1), wrong: Wrong::CutOff { reach } });
+        let after = Spot { line: self.spot.line + 1, ..self.spot.clone() };
+        let cut = (self.seq < reach).then(|| after.fault(Wrong::CutOff { reach }));
         let torn = matches!(self.report.fault, Some(Fault { wrong: Wrong::TornTail { .. }, .. }));
         // A log cut off within a line is cut off; only beyond its head is that an unfinished write.
         let found = if torn && cut.is_some() { cut.clone() } else { self.report.fault.take().or(broken) };
-        let unsigned = self.unsigned.map(|line| Fault { line: Some(line), wrong: Wrong::CheckpointSignature });
+        let unsigned = self.unsigned.take().map(|spot| spot.fault(Wrong::CheckpointSignature));
+        let spoiled = self.head.is_some_and(|head| head.alone && head.at.seq == self.seq);
+        let spoiled = spoiled.then(|| self.spot.fault(Wrong::HeadSpoiled));
         let missing_head = self.head_fault.take().filter(|wrong| *wrong == Wrong::HeadInvalid || self.report.lines > 0);
-        self.report.fault = found.or(cut).or(unsigned).or(missing_head.map(|wrong| Fault { line: None, wrong }));
+        let missing_head = missing_head.map(|wrong| Fault { file: None, line: None, wrong });
+        self.report.fault = self.begun().or(found).or(cut).or(spoiled).or(unsigned).or(missing_head);
         self.report.after_checkpoint = self.seq.saturating_sub(self.covered);
         self.report.after_head = self.seq.saturating_sub(self.head.map_or(0, |head| head.at.seq));
         self.report

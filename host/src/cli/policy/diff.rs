@@ -50,8 +50,9 @@ pub(crate) struct Args {
     /// A folder of cases, or one file of them; what they expect does not matter.
     #[arg(long, value_name = "DIR|FILE")]
     cases: Option<PathBuf>,
-    /// An audit log, also one that is being written.
-    #[arg(long, value_name = "FILE")]
+    /// An audit log, also one that is being written, with the files that were closed before it: the log or its folder. A closed file is only
+    /// itself.
+    #[arg(long, value_name = "DIR|FILE")]
     audit: Option<PathBuf>,
     #[command(flatten)]
     sources: SourceArgs,
@@ -124,12 +125,38 @@ struct Report {
     /// Lines that cannot be read; of a log only.
     unreadable: Option<u64>,
     /// The first of them.
-    unreadable_lines: Vec<u64>,
+    unreadable_lines: Vec<Unreadable>,
     /// Past decisions that the old module took no part in; of a log only, and not where the old one is a folder.
     by_another_module: Option<u64>,
     /// Changes that are not among `changes`.
     not_shown: u64,
     changes: Vec<Found>,
+}
+
+/// A line that cannot be read; its file where the log has several.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Unreadable {
+    In { file: String, line: u64 },
+    Line(u64),
+}
+
+impl Unreadable {
+    fn new(file: Option<String>, line: u64) -> Self {
+        match file {
+            Some(file) => Self::In { file, line },
+            None => Self::Line(line),
+        }
+    }
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::In { file, line } => write!(f, "{file} line {line}"),
+            Self::Line(line) => line.fmt(f),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -159,8 +186,17 @@ struct Found {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Place {
-    Case { file: String, case: String },
-    Event { line: u64, time: String, correlation_id: String },
+    Case {
+        file: String,
+        case: String,
+    },
+    Event {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        line: u64,
+        time: String,
+        correlation_id: String,
+    },
 }
 
 /// What tells one question from another to whoever reads of it; all of it stands where the question does.
@@ -209,27 +245,31 @@ impl<'a> Comparison<'a> {
     }
 
     fn audit(&mut self, log: &Path) -> anyhow::Result<()> {
-        let unreadable = || format!("cannot read {}", log.display());
-        let file = File::open(log).with_context(unreadable)?;
-        let mut past = PastDecisions::new(BufReader::with_capacity(1 << 16, file));
+        let files = standin::audit::files(log)?;
         let (mut others, mut broken, mut anothers) = (0, 0, 0);
-        while let Some((line, held)) = past.next_line().with_context(unreadable)? {
-            let decisions = match held {
-                Held::Decisions(decisions) => decisions,
-                Held::Unreadable => {
-                    broken += 1;
-                    if self.report.unreadable_lines.len() < MAX_LINES {
-                        self.report.unreadable_lines.push(line);
+        for path in &files {
+            let unreadable = || format!("cannot read {}", path.display());
+            let file = File::open(path).with_context(unreadable)?;
+            let name = (files.len() > 1).then(|| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            let mut past = PastDecisions::new(BufReader::with_capacity(1 << 16, file));
+            while let Some((line, held)) = past.next_line().with_context(unreadable)? {
+                let decisions = match held {
+                    Held::Decisions(decisions) => decisions,
+                    Held::Unreadable => {
+                        broken += 1;
+                        if self.report.unreadable_lines.len() < MAX_LINES {
+                            self.report.unreadable_lines.push(Unreadable::new(name.clone(), line));
+                        }
+                        continue;
                     }
-                    continue;
+                };
+                others += u64::from(decisions.is_empty());
+                for decision in decisions {
+                    // Where a tenant has a module of its own, both decided.
+                    anothers += u64::from(decision.policy.split('+').all(|digest| digest != self.old.module.digest()));
+                    let (time, correlation_id, file) = (decision.time, decision.correlation_id, name.clone());
+                    self.ask(decision.input, || Place::Event { file, line, time, correlation_id })?;
                 }
-            };
-            others += u64::from(decisions.is_empty());
-            for decision in decisions {
-                // Where a tenant has a module of its own, both decided.
-                anothers += u64::from(decision.policy.split('+').all(|digest| digest != self.old.module.digest()));
-                let (time, correlation_id) = (decision.time, decision.correlation_id);
-                self.ask(decision.input, || Place::Event { line, time, correlation_id })?;
             }
         }
         if self.report.decisions == 0 {
@@ -281,8 +321,9 @@ fn print_change(found: &Found) -> anyhow::Result<()> {
     let Found { place, asked, change } = found;
     match place {
         Place::Case { file, case } => say!("{} {file}: {}", stream.red("CHANGED"), stream.bold(case))?,
-        Place::Event { line, time, correlation_id } => {
-            say!("{} line {line}: {} {}", stream.red("CHANGED"), stream.bold(correlation_id), stream.dim(time))?;
+        Place::Event { file, line, time, correlation_id } => {
+            let file = file.as_ref().map(|file| format!("{file} ")).unwrap_or_default();
+            say!("{} {file}line {line}: {} {}", stream.red("CHANGED"), stream.bold(correlation_id), stream.dim(time))?;
         }
     }
     let Asked { caller, subject, tenant, audience, scope, ttl, step } = asked;
@@ -323,7 +364,7 @@ fn print(report: &Report, old: &Path) -> anyhow::Result<()> {
         say!("{anothers} of the {decisions} decisions were made without {}, which is asked here all the same", old.display())?;
     }
     if let Some(broken) = report.unreadable.filter(|broken| *broken > 0) {
-        let first = report.unreadable_lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let first = report.unreadable_lines.iter().map(Unreadable::to_string).collect::<Vec<_>>().join(", ");
         let more = if broken > MAX_LINES as u64 { ", …" } else { "" };
         say!("{}", stream.red(&format!("{broken} lines cannot be read: {first}{more}")))?;
     }

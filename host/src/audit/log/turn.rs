@@ -1,0 +1,103 @@
+//! Closing the file that is written and going on in the next one: on request, or when it is large.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::files::{NotTurned, Turned};
+use super::{AuditError, AuditLog, Covered, Inner};
+use crate::audit::rotate::{self, Step};
+use crate::audit::series;
+
+/// How long the signature of the closing line may take: everybody waits for it.
+const SIGN_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is signed again because something was written meanwhile: by whoever gave up waiting for its write.
+const TRIES: u32 = 8;
+/// How long to wait after a file that could not be closed.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rotated {
+    /// What the closed file is called now.
+    pub file: String,
+    /// Its first line.
+    pub first: u64,
+    /// Its last line.
+    pub last: u64,
+    /// Older files that are not kept any more and were removed.
+    pub removed: Vec<String>,
+}
+
+impl AuditLog {
+    /// Closes the file that is written, with a signed checkpoint, and goes on in a new one that begins with its hash. Where somebody renamed
+    /// the file within its folder and did nothing else to it, it gets its name back first.
+    ///
+    /// # Errors
+    /// Where that cannot be done; the log then goes on as before, if it can.
+    pub async fn rotate(&self) -> Result<Rotated, AuditError> {
+        self.inner.rotate(&|_| {}).await
+    }
+}
+
+impl Inner {
+    /// Closes a file that has become too large. One that cannot be closed grows on.
+    pub(super) async fn turn_when_large(&self) {
+        let Some(most) = self.options.max_size else { return };
+        let now = self.clock.monotonic();
+        let wait = *self.turn_after.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.files.at().len < most || now < wait {
+            return;
+        }
+        if let Err(error) = self.rotate(&|_| {}).await {
+            tracing::error!(%error, "the audit log's file is too large, and cannot be closed");
+            *self.turn_after.lock().unwrap_or_else(PoisonError::into_inner) = now.saturating_add(RETRY);
+        }
+    }
+
+    pub(super) async fn rotate(&self, observer: &(dyn Fn(Step) + Sync)) -> Result<Rotated, AuditError> {
+        // No other checkpoint, and nobody writes, until it is done.
+        let _one_at_a_time = self.checkpointing.lock().await;
+        let _closed = self.gate.write().await;
+        if self.closing.load(Ordering::Acquire) {
+            return Err(AuditError::Closed);
+        }
+        let now = self.clock.now();
+        self.files.put_back(now)?;
+        let Turned { file, first, last } = self.turn(now, observer).await?;
+        let at = self.files.at();
+        // The line that begins a file says no more than the one that closed the last.
+        *self.covered() = Covered::new(at.seq, self.clock.monotonic());
+        let removed = match self.options.keep {
+            None => Ok(Vec::new()),
+            Some(keep) => self.files.thin_out(usize::try_from(keep).unwrap_or(usize::MAX), now),
+        };
+        let removed = removed.unwrap_or_else(|error| {
+            tracing::error!(%error, "files of the audit log that are not kept any more stay");
+            Vec::new()
+        });
+        tracing::info!(file, first, last, ?removed, "the audit log goes on in a new file");
+        Ok(Rotated { file, first, last, removed })
+    }
+
+    async fn turn(&self, now: Duration, observer: &(dyn Fn(Step) + Sync)) -> Result<Turned, AuditError> {
+        for _ in 0..TRIES {
+            self.files.ready()?;
+            let at = self.files.at();
+            let first = series::base(&std::fs::File::open(self.files.path())?)?;
+            let number = rotate::number(self.files.path(), first.as_ref().map(|(_, line)| line))?;
+            let closing = self.signed(at, now, SIGN_LIMIT, Some(number)).await?;
+            match self.files.rotate(at, now, &closing, &mut |step| observer(step)) {
+                Ok(turned) => return Ok(turned),
+                Err(NotTurned::Overtaken) => {}
+                Err(NotTurned::Audit(error)) => return Err(error),
+            }
+        }
+        Err(AuditError::TimedOut)
+    }
+}
+
+#[cfg(test)]
+mod tests;
