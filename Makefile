@@ -51,5 +51,5 @@ peers:
 	@$(MAKE) --silent --directory policies/examples/javascript tools
 	@$(MAKE) --silent --directory policies/examples/python tools
 	@python3 -m pip --version >/dev/null || { echo "make test needs Python 3 with pip, for an independent reading of Rego policies" >&2; exit 1; }
-	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: \
+	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: --ignore-requires-python \
 		--upgrade --target python_modules --requirement requirements.txt

@@ -3,6 +3,8 @@
 use regorus::Value;
 use standin_policy_engine::{Fault, Source};
 
+use crate::builtins;
+
 /// The file with data, in any folder.
 const DATA: &str = "data.json";
 /// How the names of tests end, which take no part in decisions.
@@ -49,6 +51,11 @@ impl<'a> Bundle<'a> {
         let at = |offset: usize, message: String| Fault::at(name, content, offset, message);
         let mut data: serde_json::Value =
             serde_json::from_str(content).map_err(|why| at(offset(content, why.line(), why.column()), why.to_string()))?;
+        if let Some(number) = builtins::inexact(content) {
+            let message =
+                format!("`{number}` has more than 15 digits and is no integer of 64 bits: OPA keeps digits that are lost here");
+            return Err(at(content.find(number).unwrap_or_default(), message));
+        }
         for part in folder.rsplit('/').filter(|part| !part.is_empty()) {
             data = serde_json::Value::Object([(part.to_owned(), data)].into_iter().collect());
         }

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
-use regorus::unstable::{BUILTINS, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span};
 use standin_policy_engine::{Fault, Source};
 
+use crate::builtins;
 use crate::fault;
 use crate::misread;
 use crate::packages::Packages;
@@ -15,17 +16,6 @@ use crate::syntax::{Place, indices, name_of, path, place_of, string, text_of};
 
 /// The package that decides.
 const PACKAGE: &str = "standin";
-
-/// Builtins of OPA that would have to reach out of the sandbox, and what to do instead.
-const OUTSIDE: [(&str, &str); 7] = [
-    ("time.now_ns", "there is no clock: `input.now` is the time of the request, in seconds"),
-    ("rand.intn", "there is no randomness: the same input has the same answer"),
-    ("uuid.rfc4122", "there is no randomness: the same input has the same answer"),
-    ("http.send", "there is no network: facts reach a policy in `input` and in `data.json`"),
-    ("net.lookup_ip_addr", "there is no network: facts reach a policy in `input` and in `data.json`"),
-    ("opa.runtime", "there is no runtime to ask: the same input has the same answer"),
-    ("print", "nobody would see it: `deny` and `reasons` say why"),
-];
 
 /// What the input document holds.
 enum Shape {
@@ -303,7 +293,7 @@ impl Checker {
                 self.query(query);
             }
             Expr::Call { fcn, params, .. } => {
-                self.call(fcn, params.len());
+                self.call(fcn, params);
                 self.reference(fcn);
                 self.expressions(params);
             }
@@ -332,19 +322,26 @@ impl Checker {
         }
     }
 
-    /// Whether there is such a function. A builtin may be given one argument more, which takes its value.
-    fn call(&mut self, function: &Expr, arguments: usize) {
+    /// Whether there is such a function, and it is read as OPA reads it.
+    fn call(&mut self, function: &Expr, arguments: &[Ref<Expr>]) {
         let name = text_of(&path(function));
-        let message = if let Some((_, instead)) = OUTSIDE.into_iter().find(|(known, _)| *known == name) {
-            format!("`{name}` cannot be answered here; {instead}")
-        } else if self.is_ours(&name) {
+        // It is a relation, in which the last argument takes what it says.
+        if self.is_ours(&name) || (name == "walk" && arguments.len() == 2) {
             return;
-        } else if let Some((_, wanted)) = BUILTINS.get(name.as_str()) {
-            let wanted = usize::from(*wanted);
-            if arguments == wanted || arguments == wanted + 1 {
-                return;
+        }
+        let message = if let Some((_, instead)) = builtins::REFUSED.iter().find(|(known, _)| *known == name) {
+            format!("`{name}` cannot be answered here; {instead}")
+        } else if let Some(builtin) = builtins::taken(&name) {
+            let (wanted, given) = (builtin.arguments(), arguments.len());
+            if given == wanted {
+                let Some((place, message)) = builtins::literal(&name, arguments) else { return };
+                let span = arguments.get(place).map_or_else(|| function.span(), |argument| argument.span());
+                return self.faults.push(fault::at(span, format!("`{name}`: {message}")));
             }
-            format!("`{name}` takes {wanted} arguments, not {arguments}")
+            let value = if given == wanted + 1 { ": what it says is given a name by `:=`" } else { "" };
+            format!("`{name}` takes {wanted} arguments, not {given}{value}")
+        } else if name == "walk" {
+            "`walk` takes a value and what is to be a path and a value: `walk(input.edge, [path, value])`".to_owned()
         } else {
             format!("there is no function `{name}`")
         };

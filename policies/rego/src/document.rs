@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use regorus::Value;
 use standin_policy_engine::{Attribute, Input, Party};
 
+use crate::builtins;
+
 /// What the edge says carries this prefix.
 const EDGE: &str = "edge.";
 /// The contract has a field of its own for it.
@@ -44,6 +46,9 @@ pub(crate) enum DocumentError {
     /// An unknown flow.
     #[error("`{0}` is no flow")]
     Flow(String),
+    /// A fact with a number that not everybody reads alike.
+    #[error("the fact `{0}` has a number of more than 15 digits that is no integer of 64 bits")]
+    Number(String),
     /// A fact that is not of its type.
     #[error("the fact `{name}` is not {expected}")]
     Fact {
@@ -109,6 +114,9 @@ fn texts(texts: &[String]) -> Value {
 }
 
 fn json(fact: &Attribute) -> Result<Value, DocumentError> {
+    if builtins::inexact(&fact.value).is_some() {
+        return Err(DocumentError::Number(fact.name.clone()));
+    }
     Value::from_json_str(&fact.value).map_err(|_| DocumentError::Fact { name: fact.name.clone(), expected: "JSON" })
 }
 

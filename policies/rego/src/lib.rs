@@ -8,8 +8,11 @@
 //! | `bundle` | which source is what, and the data document |
 //! | `fault` | where regorus's errors stand in a source |
 //! | `check` | what is wrong with a policy that compiles |
+//! | `arithmetic` | arithmetic and order that regorus has as OPA has it |
+//! | `builtins` | which builtins policies may call, and how they are held to what OPA says |
 //! | `packages` | packages that decide nothing |
 //! | `misread` | what regorus would read otherwise than OPA does |
+//! | `negation` | `not` of what is not there |
 //! | `syntax` | references as they are written down |
 //! | `program` | policies as a program, and what runs it |
 //! | `plain` | what the virtual machine reads as the interpreter does |
@@ -25,6 +28,8 @@
 #![cfg(any(target_family = "wasm", feature = "native"))]
 
 mod answer;
+mod arithmetic;
+mod builtins;
 mod bundle;
 mod check;
 mod document;
@@ -33,6 +38,7 @@ mod fault;
 mod interpreter;
 mod machine;
 mod misread;
+mod negation;
 mod packages;
 mod plain;
 mod program;

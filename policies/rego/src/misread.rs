@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span};
 use standin_policy_engine::Fault;
 
+use crate::arithmetic::Forms;
 use crate::fault;
+use crate::negation::Negation;
 use crate::syntax::{Place, indices, name_of, package, path, place_of, text_of};
 
 /// Every fault of this kind.
 pub(crate) fn faults(modules: &[Module]) -> Vec<Fault> {
     let packages: BTreeSet<Place> = modules.iter().map(package).collect();
     let rules: BTreeSet<Place> = modules.iter().flat_map(rules).collect();
+    let mut forms = Forms::of(modules);
+    let negation = Negation::of(modules, forms.set_rules());
     let mut faults = Vec::new();
     for place in &packages {
         let of_it: Vec<&Module> = modules.iter().filter(|module| package(module) == *place).collect();
@@ -20,7 +24,7 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<Fault> {
     }
     for module in modules {
         let imports = imports(module).map(|(name, target, _)| (name.to_owned(), target)).collect();
-        let mut reader = Reader { rules: &rules, imports, faults: &mut faults };
+        let mut reader = Reader { rules: &rules, imports, forms: &mut forms, negation: &negation, faults: &mut faults };
         module.policy.iter().for_each(|rule| reader.rule(rule));
     }
     faults
@@ -122,11 +126,14 @@ enum Stands {
 struct Reader<'a> {
     rules: &'a BTreeSet<Place>,
     imports: BTreeMap<String, Place>,
+    forms: &'a mut Forms,
+    negation: &'a Negation,
     faults: &'a mut Vec<Fault>,
 }
 
 impl Reader<'_> {
     fn rule(&mut self, rule: &Rule) {
+        self.forms.forget();
         for index in indices(name_of(rule)) {
             self.expression(index, Stands::Within);
         }
@@ -137,15 +144,16 @@ impl Reader<'_> {
                     RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => assign.as_ref().map(|assign| &assign.value),
                     RuleHead::Set { key, .. } => key.as_ref(),
                 };
-                self.all(values);
                 if let RuleHead::Func { args, .. } = head {
                     args.iter().for_each(|argument| self.pattern(argument));
                     self.all(args);
                 }
                 for body in bodies {
-                    self.all(body.assign.as_ref().map(|assign| &assign.value));
                     self.query(&body.query);
+                    // What was given a name in the body is what its value may be made of.
+                    self.all(body.assign.as_ref().map(|assign| &assign.value));
                 }
+                self.all(values);
             }
         }
     }
@@ -158,7 +166,13 @@ impl Reader<'_> {
                     key.iter().chain([value]).for_each(|pattern| self.pattern(pattern));
                     self.all(key.iter().chain([value, collection]));
                 }
-                Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr, Stands::Condition),
+                Literal::Expr { expr, .. } => self.expression(expr, Stands::Condition),
+                Literal::NotExpr { expr, .. } => {
+                    let message = "where this is not there, OPA does not take `not` of it for true, as it is here: make the condition a rule, \
+                                   and write `not` before its name";
+                    self.faults.extend(self.negation.unsure(expr).map(|unsure| fault::at(unsure.span(), message)));
+                    self.expression(expr, Stands::Condition);
+                }
                 Literal::Every { domain, query, .. } => {
                     self.expression(domain, Stands::Within);
                     self.query(query);
@@ -174,18 +188,20 @@ impl Reader<'_> {
     }
 
     fn expression(&mut self, expression: &Expr, stands: Stands) {
+        let fault = self.forms.fault(expression);
+        self.faults.extend(fault.map(|message| fault::at(expression.span(), message)));
         match expression {
             Expr::String { .. } | Expr::RawString { .. } | Expr::Number { .. } | Expr::Bool { .. } | Expr::Null { .. } => {}
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(expression),
             Expr::Array { items, .. } | Expr::Set { items, .. } => self.all(items),
             Expr::Object { fields, .. } => self.all(fields.iter().flat_map(|(_, key, value)| [key, value])),
             Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-                self.all([term]);
                 self.query(query);
+                self.all([term]);
             }
             Expr::ObjectCompr { key, value, query, .. } => {
-                self.all([key, value]);
                 self.query(query);
+                self.all([key, value]);
             }
             Expr::Call { params, .. } => self.all(params),
             Expr::UnaryExpr { expr, .. } => self.all([expr]),
@@ -198,6 +214,7 @@ impl Reader<'_> {
                     self.pattern(rhs);
                 }
                 self.all([lhs, rhs]);
+                self.forms.assign(lhs, rhs);
             }
             Expr::Membership { key, value, collection, span, .. } => {
                 if stands == Stands::Within {

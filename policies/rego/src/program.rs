@@ -4,6 +4,7 @@ use regorus::unstable::{Module, Parser};
 use regorus::{Engine, Value};
 use standin_policy_engine::{Failure, Fault, Source};
 
+use crate::builtins;
 use crate::fault;
 use crate::interpreter::Interpreter;
 use crate::machine::Machine;
@@ -21,6 +22,7 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(policies: &[&Source]) -> Result<Parsed, Vec<Fault>> {
     let mut parsed = Parsed { engine: Engine::new(), modules: Vec::new() };
     parsed.engine.set_strict_builtin_errors(true);
+    builtins::install(&mut parsed.engine).map_err(|why| vec![fault::of(policies, &why)])?;
     let faults: Vec<_> =
         policies.iter().filter_map(|source| parsed.add(source).err()).map(|why| fault::of(policies, &why)).collect();
     if faults.is_empty() { Ok(parsed) } else { Err(faults) }

@@ -3,6 +3,7 @@
 mod facts;
 mod loading;
 mod machine;
+mod oracle;
 mod peer;
 mod suite;
 mod verdicts;

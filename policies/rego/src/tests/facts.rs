@@ -83,6 +83,18 @@ fn a_known_fact_of_another_type_is_an_error(#[case] name: &str, #[case] value: V
 }
 
 #[test]
+fn a_number_that_loses_digits_is_an_error() {
+    for number in ["12345678901234567890123", "0.1234567890123456789", "1e400", "[{\"a\": -0}]"] {
+        let fact = Attribute { name: "edge.x".into(), value: number.into() };
+        assert_eq!(document(|input| input.attributes = vec![fact]), Err(DocumentError::Number("edge.x".into())), "{number}");
+    }
+    for number in ["1.0", "0.1", "-9223372036854775808", "18446744073709551615", "1e3", "\"12345678901234567890123\"", "0"] {
+        let fact = Attribute { name: "edge.x".into(), value: number.into() };
+        assert!(document(|input| input.attributes = vec![fact]).is_ok(), "{number}");
+    }
+}
+
+#[test]
 fn a_crossing_is_a_string_and_every_fact_is_json() {
     let wrong = |name: &str, expected| Err(DocumentError::Fact { name: name.into(), expected });
     let crossing = vec![fact("cross_tenant.from", &json!(["acme"]))];

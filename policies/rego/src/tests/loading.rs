@@ -32,6 +32,26 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
 #[case::clock("package standin\nx if time.now_ns() > 1", 2, 6, "`input.now` is the time")]
 #[case::randomness("package standin\nx if rand.intn(\"a\", 2) > 1", 2, 6, "no randomness")]
 #[case::network("package standin\nx if http.send({}).body", 2, 6, "no network")]
+#[case::format(
+    "package standin\ndeny contains \"p\" if sprintf(\"%.2s\", [input.tenant]) == \"ac\"",
+    2,
+    31,
+    "without flags, width or precision"
+)]
+#[case::values_of_a_format("package standin\nx if sprintf(\"%s %s\", [input.tenant]) == \"\"", 2, 23, "as many values")]
+#[case::pattern("package standin\nx if regex.match(`(?i)a`, input.tenant)", 2, 19, "a pattern has")]
+#[case::pattern_to_replace("package standin\nx if regex.replace(input.tenant, `\\pL`, \"\") == \"\"", 2, 35, "a pattern has")]
+#[case::builtin_that_differs("package standin\nx if json.is_valid(input.tenant)", 2, 6, "`json.unmarshal` fails")]
+#[case::value_by_an_argument("package standin\nx if count(input.scope, 1)", 2, 6, "is given a name by `:=`")]
+#[case::walk_alone("package standin\nx if walk(input.edge)", 2, 6, "a path and a value")]
+#[case::fraction("package standin\nx if input.edge.a + 0.2 == 0.3", 2, 6, "arithmetic is of whole numbers")]
+#[case::fraction_by_name("package standin\nx if { y := input.edge.a; y * 2 > 1 }", 2, 27, "arithmetic is of whole numbers")]
+#[case::digits("package standin\nx if input.edge.a == 3.14159265358979323846", 2, 22, "at most 15 digits")]
+#[case::order_of_collections("package standin\nx if input.edge.a < {1}", 2, 6, "another order")]
+#[case::negated_comparison("package standin\nx if not input.edge.risk > 5", 2, 10, "make the condition a rule")]
+#[case::negated_membership("package standin\nx if not input.edge.country in [\"DE\"]", 2, 10, "make the condition a rule")]
+#[case::negated_call("package standin\nx if not startswith(input.edge.country, \"D\")", 2, 21, "make the condition a rule")]
+#[case::negated_index("package standin\nx if not input.edge.list[input.edge.n]", 2, 26, "make the condition a rule")]
 #[case::print("package standin\nx if print(\"here\")", 2, 6, "nobody would see it")]
 #[case::with("package standin\nx if allow with input.tenant as \"acme\"", 2, 12, "belongs into tests")]
 #[case::misspelt("package standin\nmax_tll := 60", 2, 1, "nothing uses the rule `max_tll`")]
@@ -86,7 +106,9 @@ fn input_is_looked_at_wherever_it_is_named() {
                   \tnot input.d\n\tz := [{input.e: {input.f | input.g}}, -input.h, input.now + input.i, input.attributes[input.j]]\n\
                   \tf(input.k) in {input.l}\n\tu := {k: input.m | some k in input.chain}\n\tv := [1 | input.n]\n}\n\
                   f(x) := input.o if x == input.p else := input.q\ndefault allow := false\ndeny contains input.r\n";
-    let found = faults(&[("a.rego", policy)]);
+    let mut found = faults(&[("a.rego", policy)]);
+    // What else is wrong with it is another question.
+    found.retain(|fault| fault.message.contains("has no member"));
     let names: Vec<_> = found.iter().map(|fault| fault.message.split('`').nth(3).unwrap()).collect();
     let all = ["calller", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r"];
     assert_eq!(names, all, "{found:#?}");
@@ -209,6 +231,32 @@ fn parts_of_a_rule_are_defined_in_one_way() {
         let found = faults(&[("a.rego", &policy)]);
         assert!(found.iter().all(|fault| !fault.message.contains("define") && !fault.message.contains("default")), "{found:#?}");
     }
+}
+
+#[test]
+fn what_both_read_alike_is_taken() {
+    for rules in [
+        "x if not input.tenant in input.chain",
+        "x if not input.edge.a == input.edge.b",
+        "x if not risky\nrisky if input.edge.risk > 5",
+        "x if { some role in input.edge.roles; not role in names }\nnames contains \"a\"",
+        "x if names - {\"a\"} == set()\nnames contains \"b\"",
+        "x if { y := input.ttl * 2; z := y + count(input.scope); z - 1 > -5 }",
+        "x if round(input.edge.a) + 1 == 2",
+        "x if regex.match(`^[a-z0-9-]+\\.example\\.(com|org)$`, input.tenant)",
+        "x if { walk(input.edge, [path, value]); value == 1; count(path) == 2 }",
+    ] {
+        let policy = format!("{ALLOW}deny contains \"x\" if x\n{rules}\n");
+        let found = faults(&[("a.rego", &policy)]);
+        assert!(found.is_empty(), "{rules}: {found:#?}");
+    }
+}
+
+#[test]
+fn numbers_of_data_lose_no_digits() {
+    let found = faults(&[("a.rego", ALLOW), ("data.json", "{\n  \"a\": [1.5, 12345678901234567890123]}")]);
+    assert!(found.len() == 1 && found[0].message.contains("12345678901234567890123"), "{found:#?}");
+    assert_eq!((found[0].line, found[0].column), (2, 14));
 }
 
 #[test]

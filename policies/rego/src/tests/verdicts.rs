@@ -110,6 +110,18 @@ fn a_value_of_another_type_is_an_error(#[case] policies: &str, #[case] says: &st
 #[case::two_values("allow := true\nmax_ttl := 1 if input.ttl > 0\nmax_ttl := 2 if input.ttl > 0", "")]
 #[case::division("allow if 1 / (input.ttl - 1) > 0", "p.rego:2: ")]
 #[case::builtin("allow := true\ndeny contains \"no\" if to_number(input.tenant) > 1", "p.rego:3: ")]
+#[case::format(
+    "allow := true\ndeny contains \"p\" if sprintf(concat(\"\", [\"%.2\", \"s\"]), [input.tenant]) == \"ac\"",
+    "p.rego:3: `sprintf`: "
+)]
+#[case::pattern(
+    "allow := true\ndeny contains \"p\" if regex.match(concat(\"\", [\"(?i)\", input.tenant]), \"T\")",
+    "p.rego:3: `regex.match`: "
+)]
+#[case::argument(
+    "allow := true\ndeny contains \"p\" if startswith(input.ttl, \"a\")",
+    "p.rego:3: `startswith`: argument 1 is not a string"
+)]
 #[case::behind_a_denial("allow if to_number(input.tenant) > 1\ndeny contains \"no\"", "p.rego:2: ")]
 #[case::recursion("allow if x\nx if y\ny if x", "p.rego:3: recursion")]
 #[case::function_of_two_values("allow if f(1) == 1\nf(x) := 1 if x > 0\nf(x) := 2 if x > 0", "")]
