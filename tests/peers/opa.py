@@ -3,6 +3,7 @@
 # In, as one JSON list on standard input: { modules: { name: text }, data: JSON, queries: [path below data], inputs: [JSON] } for each
 # bundle. Out: a list for each bundle, of a list for each input, of { value }, { error } or {} for each query. Where the policies do not
 # load, every answer is that error. A builtin that fails is an error.
+import concurrent.futures
 import ctypes
 import json
 import pathlib
@@ -53,4 +54,6 @@ def answers(bundle):
         LIBRARY.OpaDestroy(opa)
 
 
-json.dump([answers(bundle) for bundle in json.load(sys.stdin)], sys.stdout)
+# A call of the library lets others run.
+with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
+    json.dump(list(pool.map(answers, json.load(sys.stdin))), sys.stdout)
