@@ -471,7 +471,10 @@ async fn requests_in_flight_end_on_the_module_they_began_with() {
 async fn what_cannot_be_recorded_does_not_become_live() {
     use standin_tests::ports::NoAudit;
     let world = world(&HOUSE_1, "").await;
-    let standin = world.builder().audit(std::sync::Arc::new(NoAudit)).build().await.unwrap();
+    let without = || world.builder().audit(std::sync::Arc::new(NoAudit)).build();
+    assert!(matches!(without().await.err(), Some(BuildError::Unrecorded(_))), "the first start with a version is a change too");
+    world.standin().await.close().await.unwrap();
+    let standin = without().await.unwrap();
     let before = standin.policy_status().slots["platform"].digest.clone();
     put(&world, &CLOSED_3);
     assert!(matches!(standin.reload_policy().await, Err(BuildError::Unrecorded(_))));
