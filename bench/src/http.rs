@@ -121,7 +121,7 @@ fn drive(world: &World, server: &Process, length: Duration) -> anyhow::Result<(L
     Ok((serde_json::from_str(line)?, resident))
 }
 
-fn script(world: &World) -> String {
+pub(crate) fn script(world: &World) -> String {
     let tokens = world.path("tokens.txt");
     format!(
         r#"

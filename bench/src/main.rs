@@ -4,6 +4,7 @@
 //! table, with its figure.
 
 mod cold;
+mod fairness;
 mod floor;
 mod growth;
 mod http;
@@ -31,8 +32,8 @@ struct Options {
     seconds: u64,
 }
 
-const SECTIONS: [&str; 8] = ["pipeline", "parts", "policies", "languages", "swap", "http", "cold", "growth"];
-const USAGE: &str = "usage: standin-bench [--only SECTION]... [--seconds N]   (sections: pipeline, parts, policies, languages,\n       swap, http, cold, growth)";
+const SECTIONS: [&str; 9] = ["pipeline", "parts", "policies", "languages", "swap", "http", "fairness", "cold", "growth"];
+const USAGE: &str = "usage: standin-bench [--only SECTION]... [--seconds N]   (sections: pipeline, parts, policies, languages,\n       swap, http, fairness, cold, growth)";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -41,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         let mut value = || arguments.next().context(USAGE);
         match argument.as_str() {
             "floor" => return floor::serve(Path::new(&value()?)),
+            "victim" => return fairness::victim(&value()?, &value()?, &value()?),
             "--only" => options.sections.push(value()?),
             "--seconds" => options.seconds = value()?.parse().context(USAGE)?,
             _ => bail!(USAGE),
@@ -76,6 +78,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     }
     if wanted("http") {
         http::measure(&mut table, Duration::from_secs(options.seconds))?;
+    }
+    if wanted("fairness") {
+        fairness::measure(&mut table, Duration::from_secs(options.seconds))?;
     }
     if wanted("cold") {
         cold::measure(&mut table)?;

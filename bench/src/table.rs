@@ -125,6 +125,10 @@ fn reason(row: &str) -> &'static str {
              wrote to; of a reused one about half is what `policy/cedar-native` has, the rest the same code as WebAssembly and the \
              question and the verdict copied across"
         }
+        Some("fairness") => {
+            "the second client's request waits for what is being computed as it comes, for the runtime to look at its connection, and for \
+             one turn of the first client's more wherever it waits itself"
+        }
         Some(_) | None if row == "swap-under-load" => {
             "while a module is swapped in, the cores that serve read it, compile it or map its image from the cache, make its first \
              instance and write the record of the change"

@@ -137,7 +137,12 @@ pub(crate) fn secret_digest() -> [u8; 32] {
 
 /// `Authorization` of the client.
 pub(crate) fn basic() -> String {
-    format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")))
+    basic_of(CLIENT)
+}
+
+/// The same of another client.
+pub(crate) fn basic_of(client: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{client}:{SECRET}")))
 }
 
 /// The body of a token exchange (RFC 8693 §2.1), but for the subject token that ends it.

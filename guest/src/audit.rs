@@ -219,7 +219,7 @@ pub fn failure(correlation_id: &str, problem: &Problem) -> Failure {
         correlation_id: correlation_id.to_owned(),
         retry_after: match retry {
             Retry::Never => None,
-            Retry::After(seconds) => Some(seconds),
+            Retry::After(seconds) => Some(problem.retry_after.unwrap_or(seconds)),
         },
         attributes,
     }

@@ -65,7 +65,7 @@ fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> R
         return Err(invalid("the caller JWT is too large"));
     }
     let verified = ports.verify(jws.expose(), &KeySource::CallerIssuer).map_err(|error| match error {
-        KeyError::Unavailable => keys_failed(error),
+        KeyError::Unavailable | KeyError::Throttled(_) => keys_failed(error),
         other => invalid(&format!("the caller JWT was not verified: {other:?}")),
     })?;
     let issuer = ports.find_issuer(&verified.issuer).filter(|issuer| issuer.role == IssuerRole::Caller);
@@ -108,6 +108,11 @@ pub fn accepts_type(accepted: &[String], typ: Option<&str>) -> bool {
 
 /// A failure of the host rather than of a credential or token.
 pub(crate) fn keys_failed(error: KeyError) -> Problem {
+    if let KeyError::Throttled(seconds) = error {
+        return Problem::from(CallerError::Throttled)
+            .after(seconds)
+            .because("too many failures of this client from this address");
+    }
     Problem::from(MintError::KeysUnavailable).because(format!("{error:?}"))
 }
 

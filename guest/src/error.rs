@@ -144,6 +144,7 @@ stages! {
         Invalid: "caller.invalid", InvalidClient, 401, Never, "client authentication failed", "Check client id, secret or caller JWT; the audit record has the cause.";
         Several: "caller.several", InvalidRequest, 400, Never, "more than one client or client authentication method is named", "Use exactly one method (RFC 6749 section 2.3); a client_id beside it names the same client.";
         Method: "caller.method", InvalidClient, 401, Never, "this client authentication method is not supported", "Use client_secret_basic, client_secret_post or a caller JWT.";
+        Throttled: "caller.throttled", TemporarilyUnavailable, 429, After(1), "client authentication failed too often from this address", "Wait as long as Retry-After says; other addresses are not affected. Give whoever still uses an old secret the new one.";
         SubjectKind: "caller.subject_kind", UnauthorizedClient, 400, Never, "the client may not name this kind of subject", "Add the kind to `subjects` of the client's registration.";
     }
     /// The subject token cannot be accepted.
@@ -233,11 +234,13 @@ pub struct Problem {
     pub acr: Option<String>,
     /// Rules that spoke.
     pub reasons: Vec<crate::ports::Reason>,
+    /// After how many seconds to retry, where that is not as in the mapping.
+    pub retry_after: Option<u32>,
 }
 
 impl<E: Into<Error>> From<E> for Problem {
     fn from(error: E) -> Self {
-        Self { error: error.into(), field: None, cause: None, acr: None, reasons: Vec::new() }
+        Self { error: error.into(), field: None, cause: None, acr: None, reasons: Vec::new(), retry_after: None }
     }
 }
 
@@ -250,6 +253,12 @@ impl Problem {
     /// Adds the cause for the audit record.
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// Says when to retry.
+    pub fn after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 }
@@ -307,7 +316,7 @@ mod tests {
             let entry = error.entry();
             assert!(seen.insert(entry.code), "{} stands twice", entry.code);
             assert!(entry.text.starts_with(|c: char| c.is_lowercase()) && !entry.text.ends_with('.'), "{}", entry.text);
-            assert_eq!(entry.status == 503, matches!(entry.retry, After(_)), "{}", entry.code);
+            assert_eq!(matches!(entry.status, 429 | 503), matches!(entry.retry, After(_)), "{}", entry.code);
             // RFC 6749 §5.2: 400, but for a failed authentication, for what HTTP itself refuses and for what is our own fault.
             let ours = matches!(entry.oauth, OAuthError::ServerError | OAuthError::TemporarilyUnavailable);
             let http = matches!(entry.status, 404 | 405 | 413 | 415) && entry.code.starts_with("request.");

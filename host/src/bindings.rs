@@ -42,6 +42,7 @@ pub mod signing {
         imports: {
             "standin:obo/keys.sign": async | trappable,
             "standin:obo/keys.verify": async,
+            "standin:obo/keys.check-secret": async,
         },
         with: {
             "standin:obo/types": crate::bindings::data::standin::obo::types,

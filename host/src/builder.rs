@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::audit::{Audit, AuditError, AuditLog, Durability, LogOptions, OpenError, SealKey};
@@ -19,16 +19,18 @@ use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::config::{self, Config};
 use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
+use crate::door::Door;
 use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
+use crate::guessing::Guessing;
 use crate::http::{Http, HttpCtx, ProviderError, ProxyError, ReqwestHttp};
 use crate::image::{ImageCache, ImageError};
 use crate::keys::files::{FileKeys, KeyFileError};
 use crate::keys::issuers::FetchError;
-use crate::keys::{IssuerKeySets, Keys, Verifier};
+use crate::keys::{Asker, IssuerKeySets, Keys, Verifier};
 use crate::policy::PLATFORM;
 use crate::policy::rollout::Rollout;
 use crate::registry::Registry;
-use crate::shared::{Limits, Shared};
+use crate::shared::{Limits, Shared, failures};
 use crate::sqlite::{Database, SqliteError};
 use crate::standin::{Inner, Standin};
 use crate::state::{self, RequestState};
@@ -378,6 +380,7 @@ impl Builder {
         let template = CoreTemplate::new(&loader.runtime, &component, state::link)?;
         let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
         let remember = self.remember_signatures && config.is_none_or(|config| config.runtime.remember_signatures);
+        let failures = config.map_or(config::FAILURES, |config| config.limits.caller_failures);
         let shared = Shared {
             snapshot,
             verifier: Arc::new(Verifier::new(remember, issuers, Arc::clone(&self.clock))),
@@ -387,6 +390,7 @@ impl Builder {
             store,
             http_ctx: Arc::new(http_ctx),
             audit,
+            guessing: Arc::new(Guessing::new(failures, Arc::clone(&self.clock))),
             clock: self.clock,
             entropy: self.entropy,
             limits: Limits {
@@ -400,14 +404,14 @@ impl Builder {
             let (shared, runtime) = (Arc::clone(&shared), loader.runtime.clone());
             move || {
                 let parts = runtime.parts(Arc::clone(&shared.clock), Arc::clone(&shared.entropy));
-                RequestState::new(parts, shared.contexts(&shared.snapshot.load(), String::new()))
+                RequestState::new(parts, shared.contexts(&shared.snapshot.load(), String::new(), Asker::default()))
             }
         };
-        let slots = usize::try_from(options.slots).unwrap_or(usize::MAX);
+        let door = Door::new(options.slots, Arc::clone(&shared.clock));
+        failures::watch(&shared);
         let supply = Supply::new(&loader.runtime, template, make);
-        let in_flight = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
         loader.begun_with = self.config.map(Config::without_registrations);
-        Ok(Standin { inner: Arc::new(Inner { shared, supply, in_flight, loader, log, recorder }) })
+        Ok(Standin { inner: Arc::new(Inner { shared, supply, door, loader, log, recorder }) })
     }
 
     fn recorder(&self, options: &RuntimeOptions, component: String) -> Result<Option<Arc<Recorder>>, BuildError> {

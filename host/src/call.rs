@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use standin_guest::error::RuntimeError;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceAny;
 
 use crate::bindings::obo::{Ceiling, Denial as WireDenial, Grant};
 use crate::bindings::types::{Credential, Failure, Minted, Party, Request};
+use crate::door::{Crowded, Place, Turn};
 use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
 use crate::record;
@@ -23,7 +24,9 @@ pub(crate) struct Call {
     correlation_id: String,
     sandbox: Option<Sandbox<RequestState>>,
     tape: Tape,
-    _slot: OwnedSemaphorePermit,
+    place: Place,
+    /// How long the first call may take: the request has waited for its place.
+    left: Option<Duration>,
 }
 
 impl Call {
@@ -34,9 +37,16 @@ impl Call {
         correlation_id: String,
         sandbox: Sandbox<RequestState>,
         tape: Tape,
-        slot: OwnedSemaphorePermit,
+        place: Place,
+        left: Duration,
     ) -> Self {
-        Self { shared, supply, correlation_id, sandbox: Some(sandbox), tape, _slot: slot }
+        Self { shared, supply, correlation_id, sandbox: Some(sandbox), tape, place, left: Some(left) }
+    }
+
+    /// For one step of several: the request has its place already.
+    fn turns(&self) -> Turns {
+        let correlation_id = self.correlation_id.clone();
+        Turns { turn: self.place.turn(), patience: self.shared.limits.request, correlation_id }
     }
 
     /// Whether a client has shown who it is.
@@ -78,8 +88,9 @@ impl Call {
         let Some(sandbox) = &mut self.sandbox else {
             return Err(failure(&self.correlation_id, RuntimeError::Trapped.into()));
         };
+        let limit = self.left.take().unwrap_or(shared.limits.request);
         self.tape.called(&called);
-        let result = tokio::time::timeout(shared.limits.request, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
+        let result = tokio::time::timeout(limit, call(sandbox)).await.unwrap_or(Err(SandboxError::TimedOut));
         match result {
             Ok(answer) => {
                 self.tape.ended(|| answer.outcome());
@@ -142,6 +153,20 @@ impl Drop for Call {
     }
 }
 
+/// The turns of a request that takes its steps one by one.
+struct Turns {
+    turn: Turn,
+    patience: Duration,
+    correlation_id: String,
+}
+
+impl Turns {
+    async fn work<T>(self, step: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let worked = self.turn.work(self.patience, step).await;
+        worked.unwrap_or_else(|Crowded| Err(failure(&self.correlation_id, RuntimeError::Overloaded.into())))
+    }
+}
+
 /// Proof that the caller was authenticated and the subject found. Consumed by [`Self::evaluate_policy`].
 pub struct Target {
     pub(crate) call: Call,
@@ -171,9 +196,11 @@ macro_rules! looks {
             /// Where the sandbox fails.
             pub async fn $name(&mut self) -> Result<$yields, Failure> {
                 let handle = self.handle;
-                self.call
-                    .bounded(tape::Call::$call, async |sandbox| sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await)
-                    .await
+                let turns = self.call.turns();
+                let look = self.call.bounded(tape::Call::$call, async |sandbox| {
+                    sandbox.obo(async |obo, store| obo.$resource().$method(store, handle).await).await
+                });
+                turns.work(look).await
             }
         )*
     };
@@ -197,21 +224,25 @@ impl Target {
     /// Where the sandbox fails; a denial is no error.
     pub async fn evaluate_policy(self) -> Result<Decision, Failure> {
         let Self { mut call, handle } = self;
-        let answer = call
-            .bounded(tape::Call::EvaluatePolicy, async |sandbox| {
-                sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await
-            })
-            .await?;
-        match answer {
-            Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
-            Ok(crate::bindings::obo::Decision::Deny(denial)) => {
-                let WireDenial { failure, reasons } = denial;
-                match call.end::<Infallible>(Err(failure)).await {
-                    Err(failure) => Ok(Decision::Deny(WireDenial { failure, reasons })),
+        let turns = call.turns();
+        let evaluate = async move {
+            let answer = call
+                .bounded(tape::Call::EvaluatePolicy, async |sandbox| {
+                    sandbox.obo(async |obo, store| obo.call_evaluate_policy(store, handle).await).await
+                })
+                .await?;
+            match answer {
+                Ok(crate::bindings::obo::Decision::Permit(handle)) => Ok(Decision::Permit(Box::new(Permit { call, handle }))),
+                Ok(crate::bindings::obo::Decision::Deny(denial)) => {
+                    let WireDenial { failure, reasons } = denial;
+                    match call.end::<Infallible>(Err(failure)).await {
+                        Err(failure) => Ok(Decision::Deny(WireDenial { failure, reasons })),
+                    }
                 }
+                Err(failure) => call.end(Err(failure)).await,
             }
-            Err(failure) => call.end(Err(failure)).await,
-        }
+        };
+        turns.work(evaluate).await
     }
 }
 
@@ -227,9 +258,15 @@ impl Permit {
     /// The failure as the caller may see it; its cause is in the audit log.
     pub async fn mint(self) -> Result<Minted, Failure> {
         let Self { mut call, handle } = self;
-        let answer = call
-            .bounded(tape::Call::Mint, async |sandbox| sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await)
-            .await?;
-        call.end(answer).await
+        let turns = call.turns();
+        let mint = async move {
+            let answer = call
+                .bounded(tape::Call::Mint, async |sandbox| {
+                    sandbox.obo(async |obo, store| obo.call_mint(store, handle).await).await
+                })
+                .await?;
+            call.end(answer).await
+        };
+        turns.work(mint).await
     }
 }

@@ -186,8 +186,14 @@ async fn build(config: Config) -> anyhow::Result<Standin> {
     }
 }
 
+/// Tasks between two looks at the sockets.
+const LOOK_EVERY: u32 = 3;
+
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?.block_on(work)
+    // Between two looks at the sockets lie as many tasks as this; one of ours may compute for a millisecond, and whoever is next in turn
+    // has to be seen first.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().event_interval(LOOK_EVERY).build().context("cannot start the runtime")?.block_on(work)
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

@@ -111,6 +111,9 @@ pub enum Durability {
     Os,
 }
 
+/// `limits.caller_failures`, where it is not given.
+pub(crate) const FAILURES: u32 = 10;
+
 /// `[limits]`. Lifetimes are in seconds, sizes in bytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -120,8 +123,10 @@ pub struct Limits {
     pub max_ttl: u32,
     /// The longest chain of actors.
     pub max_chain: u8,
-    /// Requests being served at once; more are shed.
+    /// Requests being served at once; more wait.
     pub max_in_flight: u32,
+    /// After so many failures of one client from one peer the two are slowed; after 0, never.
+    pub caller_failures: u32,
     /// The longest token taken in.
     pub max_token: u32,
     /// The deepest nesting of its claims.

@@ -11,6 +11,7 @@ pub use crate::bindings::decision_point::{JudgeError, Judged};
 use crate::bindings::types::Effect;
 pub use crate::bindings::types::{Input, Verdict};
 use crate::clock::Clock;
+use crate::door::{Crowded, Turn};
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin};
 use crate::registry::Registry;
 use crate::tape::{Completed, Completes, Taped};
@@ -44,6 +45,12 @@ pub trait Judge: Send + Sync + 'static {
     /// # Errors
     /// Where there is no verdict; all of them deny.
     fn judge(&self, question: &Question<'_>) -> Result<Judgement, JudgeError>;
+
+    /// Whether the policy of this tenant may keep a thread for milliseconds: then only as many are asked at once as there are
+    /// processors, and whoever waits for that waits in turn with other clients.
+    fn is_slow(&self, _tenant: &str) -> bool {
+        false
+    }
 }
 
 /// What the import needs of one request.
@@ -51,12 +58,19 @@ pub struct DecisionPointCtx {
     judge: Arc<dyn Judge>,
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
+    turn: Turn,
 }
 
 impl DecisionPointCtx {
     /// Asks `judge` about what `registry` and the evidence bear out.
     pub fn new(judge: Arc<dyn Judge>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
-        Self { judge, registry, clock }
+        Self { judge, registry, clock, turn: Turn::default() }
+    }
+
+    /// The same for a request that came through the door.
+    #[must_use]
+    pub(crate) fn in_turn(self, turn: Turn) -> Self {
+        Self { turn, ..self }
     }
 }
 
@@ -74,13 +88,13 @@ pub struct DecisionPointView<'a> {
 
 impl DecisionPointView<'_> {
     /// Completes the question, examines it, asks the policies, and approves what is both proven and permitted.
-    fn decide(&mut self, mut input: Input) -> Result<(Verdict, String, Option<Approval>), JudgeError> {
+    async fn decide(&mut self, mut input: Input) -> Result<(Verdict, String, Option<Approval>), JudgeError> {
         self.evidence.spend_decision().map_err(|why| JudgeError::Other(Some(why.to_string())))?;
         limits::question(&input)?;
         let now = self.ctx.clock.now().as_secs();
         let proof = approval::examine(&mut input, self.evidence, &*self.ctx.registry, now);
         let (proven, from) = (proof.is_ok(), proof.as_ref().ok().and_then(|proof| proof.origin.clone()));
-        let (judgement, origin) = match ask(&*self.ctx.judge, self.correlation_id, &input, from.as_deref()) {
+        let (judgement, origin) = match in_turn(self.ctx, self.correlation_id, &input, from.as_deref()).await {
             Ok(answer) => answer,
             Err(why) => {
                 let origin = from.map(|tenant| SeenOrigin { tenant, module_digest: String::new() });
@@ -103,6 +117,23 @@ impl DecisionPointView<'_> {
         let approval = granted.ok().flatten().map(|(grant, proof)| Approval::new(proof, grant, seen));
         Ok((verdict, module_digest, approval))
     }
+}
+
+/// Asks; where that may take long, beside the requests that it would hold up.
+async fn in_turn(
+    ctx: &DecisionPointCtx,
+    correlation_id: &str,
+    input: &Input,
+    from: Option<&str>,
+) -> Result<(Judgement, Option<SeenOrigin>), JudgeError> {
+    let DecisionPointCtx { judge, turn, .. } = ctx;
+    if !std::iter::once(input.tenant.as_str()).chain(from).any(|tenant| judge.is_slow(tenant)) {
+        return ask(&**judge, correlation_id, input, from);
+    }
+    turn.slow().await.map_err(|Crowded| JudgeError::Unavailable)?;
+    let answer = ask(&**judge, correlation_id, input, from);
+    turn.swift().await;
+    answer
 }
 
 /// Asks the policy of the tenant and, where it is reached by crossing, also that of the origin: both must permit.
@@ -135,7 +166,7 @@ pub(crate) fn ask(
 
 impl crate::bindings::decision_point::Host for DecisionPointView<'_> {
     async fn judge(&mut self, input: Input) -> wasmtime::Result<Result<Judged, JudgeError>> {
-        let (verdict, module_digest, approval) = match self.decide(input) {
+        let (verdict, module_digest, approval) = match self.decide(input).await {
             Ok(decided) => decided,
             Err(why) => return Ok(Err(why)),
         };

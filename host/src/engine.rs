@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::clock::{Clock, Entropy};
+use crate::door;
 
 mod sandbox;
 mod supply;
@@ -226,7 +227,8 @@ fn frugal_config() -> Config {
 fn pooled_config(options: &RuntimeOptions) -> Config {
     // Every request in flight holds a core sandbox and, while it is judged, a policy; spent ones may still be on their way out.
     let spares = u32::try_from(MAX_SPARES).unwrap_or(u32::MAX);
-    let sandboxes = 2 * options.slots + 2 * options.ahead + spares + 8;
+    // Whoever waits for somebody else's server is not in flight and keeps its sandbox.
+    let sandboxes = 2 * options.slots + door::away(options.slots) + 2 * options.ahead + spares + 8;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(sandboxes)
         .total_core_instances(sandboxes * MODULES_PER_COMPONENT)

@@ -21,13 +21,17 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
 pub use self::issuers::IssuerKeySets;
-pub use self::verifier::{Verifier, is_signed_by};
+pub use self::verifier::{Verifier, VerifyError, is_signed_by};
 use crate::address::Address;
 use crate::approval::{Approval, Covered, Purpose};
 use crate::audit::{Announced, AuditCtx};
 use crate::bindings::keys::{KeyError, KeySource, Verified};
+use crate::claimed::Identity;
 use crate::clock::Clock;
+use crate::door::{Crowded, Turn};
 use crate::evidence::Evidence;
+use crate::guessing::Guessing;
+use crate::peer::Peer;
 use crate::record;
 use crate::registry::{Algorithm, Registry};
 use crate::tape::Taped;
@@ -84,6 +88,34 @@ pub struct KeysCtx {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
+    asker: Asker,
+}
+
+/// Who asks, as far as the host knows: its turns, where it comes from, and what came of earlier attempts.
+#[derive(Clone, Default)]
+pub(crate) struct Asker {
+    pub(crate) turn: Turn,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) guessing: Option<Arc<Guessing>>,
+}
+
+impl Asker {
+    fn admit(&self, client: &str, registered: bool) -> Result<(), KeyError> {
+        let Some(guessing) = &self.guessing else { return Ok(()) };
+        guessing.admit(client, registered, self.peer).map_err(KeyError::Throttled)
+    }
+
+    fn failed(&self, client: &str, registered: bool) {
+        if let Some(guessing) = &self.guessing {
+            guessing.failed(client, registered, self.peer);
+        }
+    }
+
+    fn succeeded(&self, client: &str) {
+        if let Some(guessing) = &self.guessing {
+            guessing.succeeded(client, self.peer);
+        }
+    }
 }
 
 impl KeysCtx {
@@ -96,7 +128,13 @@ impl KeysCtx {
         clock: Arc<dyn Clock>,
         timeout: Duration,
     ) -> Self {
-        Self { keys, verifier, registry, clock, timeout }
+        Self { keys, verifier, registry, clock, timeout, asker: Asker::default() }
+    }
+
+    /// The same for a request of somebody.
+    #[must_use]
+    pub(crate) fn asked_by(self, asker: Asker) -> Self {
+        Self { asker, ..self }
     }
 }
 
@@ -159,6 +197,28 @@ impl KeysView<'_> {
         })
     }
 
+    /// Whom a caller JWT names, whoever made it, and whether that is a client. Anything else is no attempt to pass for somebody.
+    fn claimed(&self, jws: &str, source: &KeySource) -> Option<(String, bool)> {
+        let KeySource::CallerIssuer = source else { return None };
+        let identity = Identity::of(jws)?;
+        let client = self.ctx.registry.find_client_by_identity(&identity.iss, &identity.sub);
+        Some(client.map_or_else(|| (identity.name(), false), |client| (client.id.clone(), true)))
+    }
+
+    fn admit_jws(&self, jws: &str, source: &KeySource) -> Result<(), KeyError> {
+        let asker = &self.ctx.asker;
+        if !asker.guessing.as_ref().is_some_and(|guessing| guessing.slows_anybody()) {
+            return Ok(());
+        }
+        self.claimed(jws, source).map_or(Ok(()), |(client, registered)| asker.admit(&client, registered))
+    }
+
+    fn failed_jws(&self, jws: &str, source: &KeySource) {
+        if let Some((client, registered)) = self.claimed(jws, source) {
+            self.ctx.asker.failed(&client, registered);
+        }
+    }
+
     fn spend(&mut self) -> Result<(), KeyError> {
         self.evidence.spend_lookup().map_err(|why| KeyError::Other(Some(why.to_string())))
     }
@@ -203,12 +263,18 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         self.spend()?;
         let (keys, registry) = (&*self.ctx.keys, &*self.ctx.registry);
         let verifying = self.ctx.verifier.verify(&jws, &source, keys, registry);
+        self.admit_jws(&jws, &source)?;
+        // Keys may have to be fetched first.
+        let verifying = self.ctx.asker.turn.elsewhere(verifying);
         let token = match tokio::time::timeout(self.ctx.timeout, verifying).await {
-            Ok(verified) => verified.map_err(|error| {
+            Ok(Ok(verified)) => verified.map_err(|error| {
                 tracing::debug!(correlation_id = %self.audit.correlation_id(), %error, "verify");
+                if error == VerifyError::BadSignature {
+                    self.failed_jws(&jws, &source);
+                }
                 KeyError::from(error)
             })?,
-            Err(_elapsed) => return Err(KeyError::Unavailable),
+            Ok(Err(Crowded)) | Err(_) => return Err(KeyError::Unavailable),
         };
         if let Some(role) = token.role {
             let Verified { issuer, id, typ, .. } = &token.verified;
@@ -217,14 +283,22 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         Ok(token.verified)
     }
 
-    fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
+    async fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
         let secret = Zeroizing::new(secret);
         self.spend()?;
+        let (asker, registered) = (&self.ctx.asker, self.ctx.registry.find_client(&client_id).is_some());
+        if let Err(throttled) = asker.admit(&client_id, registered) {
+            self.evidence.saw_wrong_secret(&client_id);
+            return Err(throttled);
+        }
         let is_right = secret.len() <= MAX_TEXT && is_secret(&secret, &self.ctx.registry.secret_digests(&client_id));
         if is_right {
             self.evidence.saw_caller(&client_id);
+            asker.succeeded(&client_id);
+            asker.turn.known(&client_id).await;
         } else {
             self.evidence.saw_wrong_secret(&client_id);
+            asker.failed(&client_id, registered);
         }
         Ok(is_right)
     }

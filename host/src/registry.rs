@@ -8,6 +8,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use self::memory::Registrations;
 pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, Step, SubjectKind, SubjectMapping, System};
+use crate::door::Turn;
 use crate::evidence::Evidence;
 use crate::tape::Taped;
 
@@ -88,12 +89,19 @@ pub trait Registry: Send + Sync + 'static {
 /// What the import needs of one request.
 pub struct RegistryCtx {
     registry: Arc<dyn Registry>,
+    turn: Turn,
 }
 
 impl RegistryCtx {
     /// Answers from `registry`.
     pub fn new(registry: Arc<dyn Registry>) -> Self {
-        Self { registry }
+        Self { registry, turn: Turn::default() }
+    }
+
+    /// The same for a request that came through the door.
+    #[must_use]
+    pub(crate) fn in_turn(self, turn: Turn) -> Self {
+        Self { turn, ..self }
     }
 }
 
@@ -117,6 +125,9 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
     fn find_client_by_identity(&mut self, issuer: String, sub: String) -> Option<Client> {
         let client = self.ctx.registry.find_client_by_identity(&issuer, &sub)?;
         self.evidence.saw_identity(&issuer, &sub, &client.id);
+        if self.evidence.identified.contains(&client.id) {
+            self.ctx.turn.recognise(&client.id);
+        }
         Some(Arc::unwrap_or_clone(client))
     }
 

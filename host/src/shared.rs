@@ -1,5 +1,7 @@
 //! What every request shares, and what is recorded where the component cannot do it itself.
 
+pub(crate) mod failures;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ use crate::decision_point::{DecisionPointCtx, Judge};
 use crate::directory::{Directory, DirectoryCtx};
 use crate::engine::SandboxError;
 use crate::evidence::Evidence;
+use crate::guessing::Guessing;
 use crate::http::HttpCtx;
-use crate::keys::{Keys, KeysCtx, Verifier};
+use crate::keys::{Asker, Keys, KeysCtx, Verifier};
 use crate::record;
 use crate::registry::{Registry, RegistryCtx};
 use crate::state::Contexts;
@@ -51,24 +54,27 @@ pub(crate) struct Shared {
     pub(crate) audit: Arc<dyn Audit>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) guessing: Arc<Guessing>,
     pub(crate) limits: Limits,
 }
 
 impl Shared {
-    /// The imports' contexts for one request.
-    pub(crate) fn contexts(&self, snapshot: &Snapshot, correlation_id: String) -> Contexts {
+    /// The imports' contexts for one request of somebody.
+    pub(crate) fn contexts(&self, snapshot: &Snapshot, correlation_id: String, asker: Asker) -> Contexts {
         let (registry, keys, judge) = (&snapshot.registry, &snapshot.keys, &snapshot.judge);
         Contexts {
-            decision_point: DecisionPointCtx::new(Arc::clone(judge), Arc::clone(registry), Arc::clone(&self.clock)),
+            decision_point: DecisionPointCtx::new(Arc::clone(judge), Arc::clone(registry), Arc::clone(&self.clock))
+                .in_turn(asker.turn.clone()),
+            registry: RegistryCtx::new(Arc::clone(registry)).in_turn(asker.turn.clone()),
             keys: KeysCtx::new(
                 Arc::clone(keys),
                 Arc::clone(&self.verifier),
                 Arc::clone(registry),
                 Arc::clone(&self.clock),
                 self.limits.keys,
-            ),
+            )
+            .asked_by(asker),
             directory: Arc::clone(&self.directory_ctx),
-            registry: RegistryCtx::new(Arc::clone(registry)),
             http: Arc::clone(&self.http_ctx),
             store: Arc::clone(&self.store_ctx),
             audit: self.audit_ctx(correlation_id),

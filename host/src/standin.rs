@@ -5,30 +5,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use standin_guest::error::{RuntimeError, UNRECORDED};
-use tokio::sync::Semaphore;
 
 use crate::audit::{AuditError, AuditLog, Rotated};
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
-use crate::bindings::types::{Attribute, Failure, Minted, Request};
+use crate::bindings::types::{Attribute, Credential, Failure, Minted, Request};
 use crate::builder::{Builder, Loader};
 use crate::call::{Call, Target};
+use crate::claimed;
 use crate::clock::Clock;
+use crate::door::{Crowded, Door, Origin, Place};
 use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
+use crate::keys::Asker;
+use crate::peer::Peer;
 use crate::shared::{Shared, Snapshot};
 use crate::state::RequestState;
 use crate::tape::{self, Recorder, Tape, TapedClock, TapedEntropy};
 
 /// How long a part may take to say whether it can serve.
 const READY: Duration = Duration::from_secs(2);
+/// What a request has at least, however long it waited for its place.
+const AT_LEAST: Duration = Duration::from_millis(10);
 
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) supply: Supply<RequestState>,
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) door: Door,
     pub(crate) loader: Loader,
     pub(crate) log: Option<Arc<AuditLog>>,
     pub(crate) recorder: Option<Arc<Recorder>>,
+}
+
+/// A request that has its place and has not begun.
+struct Asked {
+    place: Place,
+    since: Duration,
+    correlation_id: String,
 }
 
 /// The component in its host. Cheap to clone; every clone is the same.
@@ -56,82 +68,72 @@ impl Standin {
     ///
     /// # Errors
     /// The failure as the caller may see it; its cause is in the audit log.
-    pub async fn mint_on_behalf(&self, mut request: Request) -> Result<Minted, Failure> {
-        let mut call = self.begin(&mut request.correlation_id, true).await?;
-        call.vouch(&request);
-        let answer = call
-            .bounded(tape::Call::MintOnBehalf(Cow::Borrowed(&request)), async |sandbox| {
-                sandbox.obo(async |obo, store| obo.call_mint_on_behalf(store, &request).await).await
-            })
-            .await?;
-        call.end(answer).await
+    pub async fn mint_on_behalf(&self, request: Request) -> Result<Minted, Failure> {
+        let work = async |mut call: Call, request: Request| {
+            let answer = call
+                .bounded(tape::Call::MintOnBehalf(Cow::Borrowed(&request)), async |sandbox| {
+                    sandbox.obo(async |obo, store| obo.call_mint_on_behalf(store, &request).await).await
+                })
+                .await?;
+            call.end(answer).await
+        };
+        self.asked(request, work).await
     }
 
     /// Everything but the signature, as a JSON object (docs/explain.md).
     ///
     /// # Errors
     /// The failure, only where the caller could not be authenticated or the sandbox failed.
-    pub async fn explain(&self, mut request: Request) -> Result<String, Failure> {
-        let mut call = self.begin(&mut request.correlation_id, true).await?;
-        call.vouch(&request);
-        let answer = call
-            .bounded(tape::Call::Explain(Cow::Borrowed(&request)), async |sandbox| {
-                sandbox.obo(async |obo, store| obo.call_explain(store, &request).await).await
-            })
-            .await?;
-        // A dry run answers also where it could not be recorded, and says so; whoever hid it is recorded here.
-        if answer.is_ok()
-            && let Some(evidence) = call.unrecorded()
-        {
-            call.record(&evidence, UNRECORDED).await;
-            call.release();
-            return answer;
-        }
-        call.end(answer).await
+    pub async fn explain(&self, request: Request) -> Result<String, Failure> {
+        let work = async |mut call: Call, request: Request| {
+            let answer = call
+                .bounded(tape::Call::Explain(Cow::Borrowed(&request)), async |sandbox| {
+                    sandbox.obo(async |obo, store| obo.call_explain(store, &request).await).await
+                })
+                .await?;
+            // A dry run answers also where it could not be recorded, and says so; whoever hid it is recorded here.
+            if answer.is_ok()
+                && let Some(evidence) = call.unrecorded()
+            {
+                call.record(&evidence, UNRECORDED).await;
+                call.release();
+                return answer;
+            }
+            call.end(answer).await
+        };
+        self.asked(request, work).await
     }
 
     /// Step 1: authenticates the caller and finds the subject.
     ///
     /// # Errors
     /// The failure as the caller may see it; its cause is in the audit log.
-    pub async fn resolve_target(&self, mut request: Request) -> Result<Target, Failure> {
-        let mut call = self.begin(&mut request.correlation_id, true).await?;
-        call.vouch(&request);
-        let answer = call
-            .bounded(tape::Call::ResolveTarget(Cow::Borrowed(&request)), async |sandbox| {
-                sandbox.obo(async |obo, store| obo.call_resolve_target(store, &request).await).await
-            })
-            .await?;
-        match answer {
-            Ok(handle) => Ok(Target { call, handle }),
-            Err(failure) => call.end(Err(failure)).await,
-        }
+    pub async fn resolve_target(&self, request: Request) -> Result<Target, Failure> {
+        let work = async |mut call: Call, request: Request| {
+            let answer = call
+                .bounded(tape::Call::ResolveTarget(Cow::Borrowed(&request)), async |sandbox| {
+                    sandbox.obo(async |obo, store| obo.call_resolve_target(store, &request).await).await
+                })
+                .await?;
+            match answer {
+                Ok(handle) => Ok(Target { call, handle }),
+                Err(failure) => call.end(Err(failure)).await,
+            }
+        };
+        self.asked(request, work).await
     }
 
     /// Answers one HTTP request through the component's protocol faces. Every failure is an answer. A correlation id that is not
     /// 1 to 128 characters of `A-Z a-z 0-9 . _ : -` is replaced.
     pub async fn handle(&self, mut request: HttpRequest) -> HttpResponse {
+        request.correlation_id = self.correlation_id(&request.correlation_id);
+        let peer = Peer::named(&request.peer);
+        let claim = claimed::by_request(&request);
+        let asked = self.ask(Origin::Stranger { peer, claim: claim.as_deref() }, request.correlation_id.clone());
         // What is public is nobody's secret, and anybody may ask for it as often as they like.
         let taped = !is_public(&request);
-        let mut call = match self.begin(&mut request.correlation_id, taped).await {
-            Ok(call) => call,
-            Err(failure) => return error_response(&failure),
-        };
-        let mut answer =
-            call.bounded(tape::Call::Handle(Cow::Borrowed(&request)), async |sandbox| sandbox.handle(&request).await).await;
-        // What is public is fetched with GET by nobody in particular; whoever has shown who it is makes an attempt, however it asks.
-        let attempt = request.method == "POST" || call.knows_requester();
-        if attempt && answer.as_ref().is_ok_and(|answer| answer.status < 400) {
-            answer = call.settle(answer).await;
-        } else if attempt
-            && answer.is_ok()
-            && let Some(evidence) = call.unrecorded()
-        {
-            // A refusal may go out, but not without a record either.
-            call.record(&evidence, UNRECORDED).await;
-        }
-        call.release();
-        answer.unwrap_or_else(|failure| error_response(&failure))
+        let answered = self.through(asked, peer, taped, async |call| Ok(answer(call, &request).await)).await;
+        answered.unwrap_or_else(|failure| error_response(&failure))
     }
 
     /// Where the time comes from.
@@ -190,25 +192,76 @@ impl Standin {
                 tracing::error!(%error, "tapes");
             }
         }
+        self.inner.shared.record_failures(true).await;
         self.inner.shared.audit.close().await
     }
 
-    async fn begin(&self, correlation_id: &mut String, taped: bool) -> Result<Call, Failure> {
-        let inner = &self.inner;
-        *correlation_id = self.correlation_id(correlation_id);
-        let snapshot = inner.shared.snapshot.load_full();
-        let Ok(slot) = Arc::clone(&inner.in_flight).try_acquire_owned() else {
-            return Err(inner.shared.failed(&Evidence::default(), correlation_id, RuntimeError::Overloaded).await);
+    /// A request of the embedding program.
+    async fn asked<T>(
+        &self,
+        mut request: Request,
+        work: impl AsyncFnOnce(Call, Request) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        request.correlation_id = self.correlation_id(&request.correlation_id);
+        let claim = claimed::by_credential(&request.caller);
+        let asked = self.ask(self.origin(&request, claim.as_deref()), request.correlation_id.clone());
+        let vouched = async |mut call: Call| {
+            call.vouch(&request);
+            work(call, request).await
         };
+        self.through(asked, None, true, vouched).await
+    }
+
+    /// The embedding program's word counts for clients that are registered so.
+    fn origin<'a>(&self, request: &'a Request, claim: Option<&'a str>) -> Origin<'a> {
+        let stranger = Origin::Stranger { peer: None, claim };
+        let Credential::Attested(client) = &request.caller else { return stranger };
+        match self.inner.shared.snapshot.load().registry.find_client(client) {
+            Some(registered) if registered.attested => Origin::Vouched(client),
+            registered => {
+                self.inner.shared.guessing.failed(client, registered.is_some(), None);
+                stranger
+            }
+        }
+    }
+
+    fn ask(&self, origin: Origin<'_>, correlation_id: String) -> Asked {
+        Asked { place: self.inner.door.place(origin), since: self.inner.shared.clock.monotonic(), correlation_id }
+    }
+
+    /// Lets a request in when it is its turn, and works on it.
+    async fn through<T>(
+        &self,
+        asked: Asked,
+        peer: Option<Peer>,
+        taped: bool,
+        work: impl AsyncFnOnce(Call) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let shared = &self.inner.shared;
+        let (turn, correlation_id) = (asked.place.turn(), asked.correlation_id.clone());
+        let begun = async { work(self.begin(asked, peer, taped).await?).await };
+        match turn.work(shared.limits.request, begun).await {
+            Ok(answer) => answer,
+            Err(Crowded) => Err(shared.failed(&Evidence::default(), &correlation_id, RuntimeError::Overloaded).await),
+        }
+    }
+
+    async fn begin(&self, asked: Asked, peer: Option<Peer>, taped: bool) -> Result<Call, Failure> {
+        let inner = &self.inner;
+        let Asked { place, since, correlation_id } = asked;
+        let snapshot = inner.shared.snapshot.load_full();
         let recorder = inner.recorder.as_ref().filter(|_| taped);
-        let tape = recorder.map(|recorder| recorder.tape(correlation_id)).unwrap_or_default();
+        let tape = recorder.map(|recorder| recorder.tape(&correlation_id)).unwrap_or_default();
         let taken = if tape.is_on() { self.taped(&snapshot, &tape).await } else { inner.supply.take().await };
         let mut sandbox = match taken {
             Ok(sandbox) => sandbox,
-            Err(error) => return Err(inner.shared.sandbox_failed(&Evidence::default(), correlation_id, &error).await),
+            Err(error) => return Err(inner.shared.sandbox_failed(&Evidence::default(), &correlation_id, &error).await),
         };
-        sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone()), tape.clone());
-        Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id.clone(), sandbox, tape, slot))
+        let asker = Asker { turn: place.turn(), peer, guessing: Some(Arc::clone(&inner.shared.guessing)) };
+        sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone(), asker), tape.clone());
+        let waited = inner.shared.clock.monotonic().saturating_sub(since);
+        let left = inner.shared.limits.request.saturating_sub(waited).max(AT_LEAST);
+        Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id, sandbox, tape, place, left))
     }
 
     /// A sandbox that is recorded from before its first instruction, so that a new one draws the same when it is replayed.
@@ -217,7 +270,7 @@ impl Standin {
         let clock = Arc::new(TapedClock::new(tape.clone(), Arc::clone(&shared.clock)));
         let entropy = Arc::new(TapedEntropy::new(tape.clone(), Arc::clone(&shared.entropy)));
         let parts = self.inner.loader.runtime().parts(clock, entropy);
-        self.inner.supply.fresh(RequestState::new(parts, shared.contexts(snapshot, String::new()))).await
+        self.inner.supply.fresh(RequestState::new(parts, shared.contexts(snapshot, String::new(), Asker::default()))).await
     }
 
     /// `given` if it is well formed, otherwise one of our own.
@@ -232,6 +285,25 @@ impl Standin {
             Err(_) => format!("t{}", self.inner.shared.clock.now().as_nanos()),
         }
     }
+}
+
+/// One answer of the component's protocol faces.
+async fn answer(mut call: Call, request: &HttpRequest) -> HttpResponse {
+    let mut answer =
+        call.bounded(tape::Call::Handle(Cow::Borrowed(request)), async |sandbox| sandbox.handle(request).await).await;
+    // What is public is fetched with GET by nobody in particular; whoever has shown who it is makes an attempt, however it asks.
+    let attempt = request.method == "POST" || call.knows_requester();
+    if attempt && answer.as_ref().is_ok_and(|answer| answer.status < 400) {
+        answer = call.settle(answer).await;
+    } else if attempt
+        && answer.is_ok()
+        && let Some(evidence) = call.unrecorded()
+    {
+        // A refusal may go out, but not without a record either.
+        call.record(&evidence, UNRECORDED).await;
+    }
+    call.release();
+    answer.unwrap_or_else(|failure| error_response(&failure))
 }
 
 /// Whether a request only reads, and shows nothing of who asks.

@@ -180,7 +180,21 @@ async fn caller_codes(world: &World) -> Vec<String> {
     }
     let proof = DpopProof { proof: "x".into(), method: "POST".into(), url: API.into() };
     codes.push(asked(world.builder(), Request { dpop: Some(proof), ..bob() }).await);
+    codes.push(throttled(world).await);
     codes
+}
+
+/// A caller that failed too often from one place.
+async fn throttled(world: &World) -> String {
+    let standin = world.standin().await;
+    let wrong = [("content-type", "application/json"), ("authorization", "Basic c3ZjLXJvdXRlcjp3cm9uZw==")];
+    let sent = br#"{"id_type":"user","id":"email.bob@example.com"}"#;
+    loop {
+        let said = body(&standin.handle(requests::http("POST", "/v2/session/svc/obo_mint", &wrong, sent)).await);
+        if said["code"] != "caller.invalid" {
+            return said["code"].as_str().unwrap_or_default().to_owned();
+        }
+    }
 }
 
 async fn subject_codes(world: &World) -> Vec<String> {
@@ -323,7 +337,8 @@ async fn runtime_codes(world: &World) -> Vec<String> {
         let request = Request { attributes: vec![trick], ..bob() };
         codes.push(asked(world.builder().component_bytes(HOSTILE.to_vec()), request).await);
     }
-    let narrow = World::with(|config| config.push_str("\n[limits]\nmax_in_flight = 1\n"), |_| {}).await;
+    let limits = "\n[limits]\nmax_in_flight = 1\n[server]\nrequest_timeout = \"3s\"\n";
+    let narrow = World::with(|config| config.push_str(limits), |_| {}).await;
     let standin = narrow.standin().await;
     let _held = standin.resolve_target(bob()).await.unwrap_or_else(|failure| panic!("{failure:?}"));
     codes.push(standin.mint_on_behalf(bob()).await.map(|minted| minted.token).unwrap_err().code);

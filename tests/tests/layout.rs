@@ -52,7 +52,10 @@ const GUEST: Layout = Layout {
 const HOST: Layout = Layout {
     source: "../host/src",
     layers: &[
-        &["address", "bindings", "bounded", "clock", "hex", "secret", "json", "sqlite", "evidence", "config"],
+        &[
+            "address", "bindings", "bounded", "clock", "hex", "peer", "door", "guessing", "claimed", "secret", "json", "sqlite", "evidence",
+            "config",
+        ],
         &["approval", "record"],
         &["tape"],
         &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],

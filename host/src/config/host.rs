@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fault::Problem;
 use super::reader::{Found, Section};
 use super::value::{boolean, choice, duration, integer, lifetime, path, share, size, sqlite, text};
-use super::{AuditLog, Durability, Isolation, Limits, Record, Runtime, Server, SigningKeys, Timeouts, Tls};
+use super::{AuditLog, Durability, FAILURES, Isolation, Limits, Record, Runtime, Server, SigningKeys, Timeouts, Tls};
 use crate::registry::Algorithm;
 
 /// The system's cap on lifetimes; a file can only lower it.
@@ -75,6 +75,7 @@ pub(super) fn limits(mut section: Section<'_>) -> Limits {
         max_ttl,
         max_chain: section.or("max_chain", integer(1..=5), 5),
         max_in_flight: section.or("max_in_flight", integer(1..=4_096), 256),
+        caller_failures: section.or("caller_failures", integer(0..=1_000_000), FAILURES),
         max_token,
         max_depth: section.or("max_depth", integer(2..=32), 16),
         // With room for what stands beside the token.

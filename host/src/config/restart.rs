@@ -30,7 +30,16 @@ impl Config {
             audiences: _,
             providers,
         } = self;
-        let Limits { default_ttl: _, max_ttl: _, max_chain: _, max_in_flight, max_token: _, max_depth: _, max_body } = limits;
+        let Limits {
+            default_ttl: _,
+            max_ttl: _,
+            max_chain: _,
+            max_in_flight,
+            caller_failures,
+            max_token: _,
+            max_depth: _,
+            max_body,
+        } = limits;
         let unchanged = [
             ("issuer", *issuer == new.issuer),
             ("listen", *listen == new.listen),
@@ -40,6 +49,7 @@ impl Config {
             ("store", *store == new.store),
             ("audit", *audit == new.audit),
             ("limits.max_in_flight", *max_in_flight == new.limits.max_in_flight),
+            ("limits.caller_failures", *caller_failures == new.limits.caller_failures),
             ("limits.max_body", *max_body == new.limits.max_body),
             ("admin", *admin == new.admin),
             ("record", *record == new.record),

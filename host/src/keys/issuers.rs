@@ -28,6 +28,8 @@ const REFRESH_FILE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(60);
 /// Between the end of one attempt and the next while there is no set that could serve.
 const RETRY: Duration = Duration::from_secs(5);
+/// The most requests that wait for one source; for others there are no keys then.
+const WAITERS: usize = 128;
 /// How long a set that may still serve waits for its successor.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -66,6 +68,9 @@ pub enum IssuerKeyError {
     /// There are too many sources already.
     #[error("too many key sources")]
     TooMany,
+    /// Too many wait for this source already.
+    #[error("too many requests wait for the issuer's keys")]
+    Crowded,
 }
 
 type Fetched = Result<Arc<KeySet>, FetchError>;
@@ -83,6 +88,28 @@ struct State {
     failed: Option<FetchError>,
     /// The fetch under way: alive as long as its sender.
     flight: Option<Flight>,
+    /// How many requests wait for it.
+    waiting: usize,
+}
+
+/// A request that waits for a source.
+struct Waiter<'a>(&'a Mutex<State>);
+
+impl<'a> Waiter<'a> {
+    fn enter(state: &'a Mutex<State>) -> Result<Self, IssuerKeyError> {
+        let mut entered = lock(state);
+        if entered.waiting >= WAITERS {
+            return Err(IssuerKeyError::Crowded);
+        }
+        entered.waiting += 1;
+        Ok(Self(state))
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        lock(self.0).waiting -= 1;
+    }
 }
 
 impl State {
@@ -133,6 +160,7 @@ impl IssuerKeySets {
             Next::Answer(answer) => return answer,
             Next::Wait(flight) => flight,
         };
+        let _waiter = Waiter::enter(&state)?;
         // The fetch has its own time limit; where a set may serve meanwhile, nobody waits that long for a source that hangs.
         let may_serve = self.serving(issuer, &lock(&state)).is_some();
         let limit = if may_serve { PATIENCE } else { 2 * TIMEOUT };

@@ -72,7 +72,7 @@ impl From<IssuerKeyError> for VerifyError {
         match error {
             IssuerKeyError::Unknown => Self::UnknownKey,
             IssuerKeyError::Misfit => Self::Algorithm,
-            IssuerKeyError::Unavailable(_) | IssuerKeyError::TooMany => Self::Unavailable(error),
+            IssuerKeyError::Unavailable(_) | IssuerKeyError::TooMany | IssuerKeyError::Crowded => Self::Unavailable(error),
         }
     }
 }

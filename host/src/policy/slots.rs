@@ -187,6 +187,10 @@ impl PolicySlots {
 }
 
 impl Judge for PolicySlots {
+    fn is_slow(&self, tenant: &str) -> bool {
+        self.platform.pace.is_slow() || self.tenants.get(tenant).is_some_and(|own| own.pace.is_slow())
+    }
+
     fn judge(&self, question: &Question<'_>) -> Result<Judgement, JudgeError> {
         let platform = self.platform.judge(question)?;
         let Some(own) = self.tenants.get(question.tenant).filter(|_| permits(&platform.verdict)) else { return Ok(platform) };

@@ -62,7 +62,7 @@ impl keys::Host for Player {
         self.ask(Import::Verify, &(jws, source)).unwrap_or(Err(KeyError::Unavailable))
     }
 
-    fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
+    async fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
         self.ask(Import::CheckSecret, &(client_id, secret)).unwrap_or(Err(KeyError::Unavailable))
     }
 

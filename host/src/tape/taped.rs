@@ -94,8 +94,8 @@ impl<V: keys::Host + Send> keys::Host for Taped<V> {
         taped!(self, Verify(jws, source), self.view.verify(jws, source).await)
     }
 
-    fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
-        taped!(self, CheckSecret(client_id, secret), self.view.check_secret(client_id, secret))
+    async fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
+        taped!(self, CheckSecret(client_id, secret), self.view.check_secret(client_id, secret).await)
     }
 
     fn pseudonym(&mut self, domain: String, value: String) -> Result<String, KeyError> {

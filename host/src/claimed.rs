@@ -1,0 +1,110 @@
+//! Who a request claims to come from, before anything of it is proven: only good for telling apart what one peer sends, and for counting
+//! what failed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
+use crate::bindings::endpoint::HttpRequest;
+use crate::bindings::types::{ClientSecret, Credential};
+
+/// The longest credential that is looked into, in bytes.
+const MAX_LOOKED_INTO: usize = 16 * 1024;
+
+/// The issuer and subject that a JWT names.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+}
+
+impl Identity {
+    /// Of a compact JWS, whoever made it.
+    pub(crate) fn of(jws: &str) -> Option<Self> {
+        let payload = jws.split('.').nth(1).filter(|payload| payload.len() <= MAX_LOOKED_INTO)?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+
+    /// One text for both. No client id has a space.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.iss, self.sub)
+    }
+}
+
+/// Whom a credential names.
+pub(crate) fn by_credential(credential: &Credential) -> Option<String> {
+    match credential {
+        Credential::ClientSecret(ClientSecret { client_id, secret: _ }) => Some(client_id.clone()),
+        Credential::Attested(client) => Some(client.clone()),
+        Credential::Bearer(jws) | Credential::ClientAssertion(jws) => Identity::of(jws).map(|identity| identity.name()),
+        Credential::Certificate(_) => None,
+    }
+}
+
+/// Whom an HTTP request names: in `authorization`, or else in its form.
+pub(crate) fn by_request(request: &HttpRequest) -> Option<String> {
+    let header = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let Some((_, value)) = header else { return in_form(&request.body) };
+    let (scheme, credential) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    let credential = credential.trim_start_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Identity::of(credential).map(|identity| identity.name());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") || credential.len() > MAX_LOOKED_INTO {
+        return None;
+    }
+    let decoded = STANDARD.decode(credential).ok()?;
+    let id = decoded.split(|byte| *byte == b':').next()?;
+    Some(String::from_utf8_lossy(id).into_owned())
+}
+
+/// RFC 6749 §2.3.1. A client id is the same however it is encoded; here it need only be the same each time.
+fn in_form(body: &[u8]) -> Option<String> {
+    let parameters = body.split(|byte| *byte == b'&').take(64);
+    let id = parameters.filter_map(|parameter| parameter.strip_prefix(b"client_id=")).next()?;
+    Some(String::from_utf8_lossy(id.get(..id.len().min(256))?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn request(headers: &[(&str, &str)], body: &str) -> HttpRequest {
+        HttpRequest {
+            method: "POST".into(),
+            scheme: "https".into(),
+            authority: "a.example".into(),
+            path: "/oauth2/token".into(),
+            query: String::new(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+            body: body.as_bytes().to_vec(),
+            peer: String::new(),
+            certificate: None,
+            correlation_id: String::new(),
+        }
+    }
+
+    #[rstest]
+    #[case::basic("Basic c3ZjOnNlY3JldA==", Some("svc"))]
+    #[case::without_colon("basic c3Zj", Some("svc"))]
+    #[case::bearer("Bearer e30.eyJpc3MiOiJpIiwic3ViIjoicyIsImEiOjF9.x", Some("i s"))]
+    #[case::no_subject("Bearer e30.eyJpc3MiOiJpIn0.x", None)]
+    #[case::garbage("Bearer x", None)]
+    #[case::no_base64("Basic ???", None)]
+    #[case::unknown("Digest x", None)]
+    #[case::nothing("", None)]
+    fn the_header_names_somebody(#[case] value: &str, #[case] named: Option<&str>) {
+        assert_eq!(by_request(&request(&[("Authorization", value)], "client_id=other")).as_deref(), named);
+    }
+
+    #[rstest]
+    #[case("client_id=a", Some("a"))]
+    #[case("grant_type=x&client_id=a%20b&client_secret=c", Some("a%20b"))]
+    #[case("xclient_id=a", None)]
+    #[case("", None)]
+    fn the_form_names_somebody(#[case] body: &str, #[case] named: Option<&str>) {
+        assert_eq!(by_request(&request(&[], body)).as_deref(), named);
+    }
+}
