@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rstest::rstest;
@@ -66,6 +67,14 @@ fn permit(allowance: Allowance) -> Result<Verdict, JudgeError> {
     Ok(verdict(Effect::Permit(allowance)))
 }
 
+/// Without a door nobody waits.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    match std::pin::pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
 type Decided = Result<(Verdict, String, Option<Approval>), JudgeError>;
 
 fn decide(world: World, policies: Policies) -> (Decided, Evidence, Arc<Policies>) {
@@ -74,7 +83,7 @@ fn decide(world: World, policies: Policies) -> (Decided, Evidence, Arc<Policies>
     let ctx = DecisionPointCtx::new(Arc::clone(&policies) as Arc<dyn Judge>, Arc::new(book), Arc::new(Fixed));
     let mut table = ResourceTable::new();
     let mut view = DecisionPointView { ctx: &ctx, evidence: &mut evidence, table: &mut table, correlation_id: "c-1" };
-    let decided = view.decide(input);
+    let decided = at_once(view.decide(input));
     (decided, evidence, policies)
 }
 

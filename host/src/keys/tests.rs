@@ -229,13 +229,14 @@ fn digest_of(secret: &str) -> [u8; 32] {
 #[case::empty("svc", "", false)]
 #[case::unknown_client("nobody", "one", false)]
 #[case::too_long("long", LONG, false)]
-fn secrets_are_compared_with_every_live_one(#[case] client: &str, #[case] secret: &str, #[case] right: bool) {
+#[tokio::test]
+async fn secrets_are_compared_with_every_live_one(#[case] client: &str, #[case] secret: &str, #[case] right: bool) {
     let mut registry = Registered::default();
     registry.secrets.insert("svc".into(), vec![digest_of("one"), digest_of("two")]);
     registry.secrets.insert("other".into(), vec![digest_of("other")]);
     registry.secrets.insert("long".into(), vec![digest_of(LONG)]);
     let mut request = Request::with(registry, Health::Well, None);
-    assert_eq!(request.view().check_secret(client.into(), secret.into()).ok(), Some(right));
+    assert_eq!(request.view().check_secret(client.into(), secret.into()).await.ok(), Some(right));
     assert_eq!(request.evidence.callers, if right { vec![client.to_owned()] } else { vec![] });
 }
 
@@ -283,9 +284,9 @@ fn the_key_set_is_ours() {
 async fn questions_are_counted() {
     let mut request = Request::new(Health::Well, None);
     for _ in 0..MAX_LOOKUPS {
-        request.view().check_secret("svc".into(), "x".into()).unwrap();
+        request.view().check_secret("svc".into(), "x".into()).await.unwrap();
     }
-    assert!(matches!(request.view().check_secret("svc".into(), "x".into()), Err(KeyError::Other(_))));
+    assert!(matches!(request.view().check_secret("svc".into(), "x".into()).await, Err(KeyError::Other(_))));
     assert!(matches!(request.view().pseudonym("a".into(), "b".into()), Err(KeyError::Other(_))));
     assert!(matches!(request.view().verify("x".into(), KeySource::SubjectIssuer).await, Err(KeyError::Other(_))));
 }

@@ -60,6 +60,24 @@ async fn many_wait_for_one_fetch_and_share_its_failure() {
 }
 
 #[tokio::test]
+async fn only_so_many_wait_for_one_source() {
+    let (stand, key) = (Arc::new(Stand::new()), Arc::new(signer()));
+    stand.site.slow.store(true, Ordering::SeqCst);
+    stand.site.serve(set(&[&key]));
+    let ask = || {
+        let (stand, key) = (Arc::clone(&stand), Arc::clone(&key));
+        tokio::spawn(async move { stand.find(&key).await.err() })
+    };
+    let mut answers = Vec::new();
+    for asking in (0..WAITERS + 2).map(|_| ask()).collect::<Vec<_>>() {
+        answers.push(asking.await.unwrap());
+    }
+    assert_eq!(answers.iter().filter(|answer| **answer == Some(IssuerKeyError::Crowded)).count(), 2);
+    assert_eq!(answers.iter().filter(|answer| answer.is_none()).count(), WAITERS);
+    assert!(stand.find(&key).await.is_ok(), "nobody waits any more");
+}
+
+#[tokio::test]
 async fn a_fetch_outlives_who_asked_for_it() {
     let (stand, key) = (Stand::new(), signer());
     stand.site.slow.store(true, Ordering::SeqCst);
