@@ -64,7 +64,9 @@ impl Pairs {
         let before = known.map_or(0, |at| place.swap_remove(at).failures);
         if place.len() >= PAIRS {
             let least = place.iter().enumerate().min_by_key(|(_, pair)| (pair.failures, pair.last)).map(|(at, _)| at);
-            least.map(|at| place.swap_remove(at));
+            if let Some(at) = least {
+                place.swap_remove(at);
+            }
         }
         let failures = before.saturating_add(1);
         let until = now.saturating_add(pause(failures, self.after));
