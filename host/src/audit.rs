@@ -32,6 +32,7 @@ use crate::record::{self, Event};
 use crate::tape::Taped;
 
 pub use announced::Announced;
+pub(crate) use announced::settled;
 pub use file::{Displaced, UnsafePlace};
 pub use head::SealKey;
 pub use line::time;

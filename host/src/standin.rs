@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use standin_guest::error::{RuntimeError, UNRECORDED};
 
-use crate::audit::{AuditError, AuditLog, Rotated};
+use crate::audit::{self, AuditError, AuditLog, Rotated};
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::bindings::types::{Attribute, Credential, Failure, Minted, Request};
 use crate::builder::{Builder, Loader};
@@ -22,6 +22,8 @@ use crate::shared::{Shared, Snapshot};
 use crate::state::RequestState;
 use crate::tape::{self, Recorder, Tape, TapedClock, TapedEntropy};
 
+/// How long a log that closes waits for what is still to be said of requests that were given up.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long a part may take to say whether it can serve.
 const READY: Duration = Duration::from_secs(2);
 /// What a request has at least, however long it waited for its place.
@@ -193,6 +195,7 @@ impl Standin {
             }
         }
         self.inner.shared.record_failures(true).await;
+        audit::settled(SETTLE).await;
         self.inner.shared.audit.close().await
     }
 

@@ -12,7 +12,15 @@ use crate::record::Event;
 type Appending = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
 
 /// How many may be seen to their end at once after whoever announced them gave up; as many as can wait for a write.
-static GIVEN_UP: Semaphore = Semaphore::const_new(4_096);
+const MOST: u32 = 4_096;
+static GIVEN_UP: Semaphore = Semaphore::const_new(MOST as usize);
+
+/// Waits until what was given up is seen to its end, for this long at most: before the log is closed.
+pub(crate) async fn settled(limit: Duration) {
+    if tokio::time::timeout(limit, GIVEN_UP.acquire_many(MOST)).await.is_err() {
+        tracing::error!("the audit log closes before it says of everything that it was not done");
+    }
+}
 
 /// Something that the log says, or will say, is done. Unless [`Self::done`] is called, the log is made to say that it was not: also where
 /// the append timed out and is written later, and where whoever waited for it was cut short.
@@ -146,6 +154,16 @@ mod tests {
         slow.let_go.notify_one();
         drop(Announced::record(&log, event(3), event(4), Duration::from_secs(60)).await.unwrap());
         assert_eq!(later(&slow).await[2..], [event(3).json, event(4).json]);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_closes_waits_for_what_is_still_to_be_said() {
+        let slow = Arc::new(Slow::default());
+        let log = Arc::clone(&slow) as Arc<dyn Audit>;
+        assert!(Announced::record(&log, event(1), event(2), SOON).await.is_err());
+        let (closing, letting_go) = (settled(Duration::from_secs(60)), later(&slow));
+        let ((), _) = tokio::join!(closing, letting_go);
+        assert_eq!(slow.written.lock().unwrap().len(), 2);
     }
 
     #[tokio::test]

@@ -107,10 +107,12 @@ pub(super) fn follow(
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         std::fs::rename(log, &closed).inspect_err(|_| drop(std::fs::remove_file(&next)))?;
-        sync_folder(log)?;
-        observer(Step::Numbered);
     }
-    if let Err(error) = std::fs::rename(&next, log) {
+    let placed = sync_folder(log).and_then(|()| {
+        observer(Step::Numbered);
+        std::fs::rename(&next, log)
+    });
+    if let Err(error) = placed {
         // Back to where it was, so that it can be written on.
         if numbered.is_none() {
             std::fs::rename(&closed, log)?;
