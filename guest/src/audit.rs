@@ -9,6 +9,11 @@ use crate::policy::Grant;
 use crate::ports::{Attribute, Failure, Ports, Reason, Request, Subject, System};
 use crate::target::{Ceiling, Dropped, Resolved};
 
+/// The longest event, in bytes; the host takes no longer one.
+pub const MAX_EVENT: usize = 16 * 1024;
+/// The longest cause of one that had to be shortened, in bytes.
+const MAX_CAUSE: usize = 1024;
+
 /// One attempt, from the request to its answer.
 #[derive(Debug)]
 pub struct Attempt {
@@ -22,7 +27,7 @@ pub struct Attempt {
     target: Option<Found>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Asked {
     subject: &'static str,
     audience: Vec<String>,
@@ -63,10 +68,13 @@ struct Event<'a> {
     dropped: Option<&'a [Dropped]>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reasons: Vec<[&'a str; 2]>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shortened: bool,
     stages_us: Stages<'a>,
 }
 
 /// Microseconds by the name of the stage.
+#[derive(Clone, Copy)]
 struct Stages<'a>(&'a [(&'static str, u64)]);
 
 impl Serialize for Stages<'_> {
@@ -190,13 +198,22 @@ impl Attempt {
             granted: None,
             dropped: None,
             reasons: reasons.iter().map(|reason| [reason.rule.as_str(), reason.text.as_str()]).collect(),
+            shortened: false,
             stages_us: Stages(&self.stages),
         }
     }
 
     fn write(&self, event: &Event<'_>) -> String {
         // Strings, numbers and string keys only: this cannot fail, and an empty event is refused by the host.
-        serde_json::to_string(event).unwrap_or_default()
+        let whole = serde_json::to_string(event).unwrap_or_default();
+        if whole.len() <= MAX_EVENT {
+            return whole;
+        }
+        // What is long is what was asked and what the rules said. As far as a policy had to do with it, the host records it itself.
+        let asked = Asked { subject: self.asked.subject, ttl: self.asked.ttl, step: self.asked.step.clone(), ..Asked::default() };
+        let cause = event.cause.map(|cause| cause.get(..cause.floor_char_boundary(MAX_CAUSE)).unwrap_or_default());
+        let short = Event { asked: &asked, cause, granted: None, dropped: None, reasons: Vec::new(), shortened: true, ..*event };
+        serde_json::to_string(&short).unwrap_or_default()
     }
 }
 

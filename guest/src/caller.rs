@@ -11,6 +11,8 @@ use crate::secret::Secret;
 pub struct Caller {
     client: Client,
     id: String,
+    /// When its JWT ends, if it came with one.
+    until: Option<u64>,
 }
 
 impl Caller {
@@ -29,6 +31,16 @@ impl Caller {
         Party { tenants: self.client.tenants.clone(), attributes: self.client.attributes.clone(), ..self.named() }
     }
 
+    /// A caller JWT may expire while its request is served.
+    pub(crate) fn check(&self, now: u64) -> Result<(), Problem> {
+        match self.until {
+            Some(until) if until <= now => {
+                Err(Problem::from(CallerError::Invalid).because("the caller JWT has expired meanwhile"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Its name alone, for the host to complete.
     pub(crate) fn named(&self) -> Party {
         Party { kind: "client".into(), id: self.id.clone(), tenants: Vec::new(), provisional: false, attributes: Vec::new() }
@@ -40,13 +52,17 @@ impl Caller {
 /// # Errors
 /// [`CallerError`], or that the keys are unavailable.
 pub fn authenticate(ports: &impl Ports, settings: &System, now: u64, credential: Credential) -> Result<Caller, Problem> {
-    let client = match credential {
-        Credential::ClientSecret(ClientSecret { client_id, secret }) => by_secret(ports, &client_id, &Secret::new(secret))?,
-        Credential::Bearer(jws) => by_bearer(ports, settings, now, &Secret::new(jws))?,
-        Credential::Attested(client_id) => by_attestation(ports, &client_id)?,
+    let (client, until) = match credential {
+        Credential::ClientSecret(ClientSecret { client_id, secret }) => {
+            (by_secret(ports, &client_id, &Secret::new(secret))?, None)
+        }
+        Credential::Bearer(jws) => {
+            by_bearer(ports, settings, now, &Secret::new(jws)).map(|(client, until)| (client, Some(until)))?
+        }
+        Credential::Attested(client_id) => (by_attestation(ports, &client_id)?, None),
         Credential::ClientAssertion(_) | Credential::Certificate(_) => return Err(CallerError::Method.into()),
     };
-    Ok(Caller { id: id::client(&client.id), client })
+    Ok(Caller { id: id::client(&client.id), client, until })
 }
 
 /// RFC 6749 §2.3.1.
@@ -58,8 +74,8 @@ fn by_secret(ports: &impl Ports, client_id: &str, secret: &Secret) -> Result<Cli
     ports.find_client(client_id).ok_or_else(|| Problem::from(CallerError::Invalid).because("the client is gone"))
 }
 
-/// A JWT of an issuer of callers. A subject token never gets this far: its issuer has the other role.
-fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> Result<Client, Problem> {
+/// A JWT of an issuer of callers, and when it ends. A subject token never gets this far: its issuer has the other role.
+fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> Result<(Client, u64), Problem> {
     let invalid = |cause: &str| Problem::from(CallerError::Invalid).because(cause);
     if jws.expose().len() > settings.max_token as usize {
         return Err(invalid("the caller JWT is too large"));
@@ -74,6 +90,9 @@ fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> R
         return Err(invalid("the caller JWT's typ is not accepted"));
     }
     let claims = Claims::parse(&verified.claims, settings.max_depth).map_err(|_| invalid("the caller JWT has no claims"))?;
+    if claims.are_bound() {
+        return Err(invalid("the caller JWT is bound to a key, whose proof is not taken here"));
+    }
     let malformed = |_| invalid("a claim of the caller JWT is malformed");
     let audience = claims.strings("aud").map_err(malformed)?;
     if !audience.contains(&settings.issuer.as_str()) {
@@ -81,7 +100,8 @@ fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> R
     }
     let leeway = u64::from(settings.leeway);
     let expires = claims.seconds("exp").map_err(malformed)?.ok_or_else(|| invalid("the caller JWT has no exp"))?;
-    if expires.saturating_add(leeway) <= now {
+    let until = expires.saturating_add(leeway);
+    if until <= now {
         return Err(invalid("the caller JWT has expired"));
     }
     for name in ["nbf", "iat"] {
@@ -90,7 +110,8 @@ fn by_bearer(ports: &impl Ports, settings: &System, now: u64, jws: &Secret) -> R
         }
     }
     let sub = claims.string("sub").map_err(malformed)?.ok_or_else(|| invalid("the caller JWT has no sub"))?;
-    ports.find_client_by_identity(&verified.issuer, sub).ok_or_else(|| invalid("no client names this issuer and sub"))
+    let client = ports.find_client_by_identity(&verified.issuer, sub);
+    client.map(|client| (client, until)).ok_or_else(|| invalid("no client names this issuer and sub"))
 }
 
 /// The host has made sure that the embedding program itself said so.

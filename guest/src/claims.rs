@@ -52,14 +52,12 @@ impl Claims {
     /// # Errors
     /// Where it is something else.
     pub fn seconds(&self, name: &str) -> Result<Option<u64>, Malformed> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Value::Number(number)) => match number.as_u64() {
-                Some(seconds) => Ok(Some(seconds)),
-                None => whole_seconds(number.as_f64().ok_or(Malformed)?).map(Some),
-            },
-            Some(_) => Err(Malformed),
-        }
+        self.0.get(name).map(|value| seconds(value).ok_or(Malformed)).transpose()
+    }
+
+    /// Whether the token is bound to a key.
+    pub fn are_bound(&self) -> bool {
+        are_bound(&self.0)
     }
 
     /// A claim of one string or several (RFC 7519 §4.1.3).
@@ -106,9 +104,22 @@ pub fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && text.split('~').skip(1).all(|escaped| escaped.starts_with(['0', '1']))
 }
 
+/// A NumericDate (RFC 7519 §2), which may have a fraction, in whole seconds.
+pub fn seconds(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_f64().and_then(whole_seconds))
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie within 2^53")]
-fn whole_seconds(number: f64) -> Result<u64, Malformed> {
-    if (0.0..9_007_199_254_740_992.0).contains(&number) { Ok(number as u64) } else { Err(Malformed) }
+fn whole_seconds(number: f64) -> Option<u64> {
+    (0.0..9_007_199_254_740_992.0).contains(&number).then_some(number as u64)
+}
+
+/// Whether a token of these claims is bound to a key (RFC 7800 §3.1), so that it proves nothing in the hands of whoever merely has it:
+/// with `cnf`, in whatever form and however malformed, or with a word for what it is that is none for a bearer token (RFC 9449 §6.2).
+pub fn are_bound(claims: &Map<String, Value>) -> bool {
+    let is_proof = |kind: &str| ["dpop", "pop"].iter().any(|proof| kind.eq_ignore_ascii_case(proof));
+    let says_so = |name| claims.get(name).and_then(Value::as_str).is_some_and(is_proof);
+    claims.contains_key("cnf") || says_so("token_type") || says_so("typ")
 }
 
 /// How deep objects and arrays nest in a JSON text, before anything parses it.
@@ -186,6 +197,22 @@ mod tests {
     fn pointers() {
         assert!(["/", "/a", "/a/0/b", "/~0~1", "/a//b"].into_iter().all(is_pointer));
         assert!(!["", "a", "a/b", "#/a", "/~", "/~2", "/a~"].into_iter().any(is_pointer));
+    }
+
+    #[rstest::rstest]
+    #[case(r#"{"cnf":{"jkt":"x"}}"#, true)]
+    #[case(r#"{"cnf":{"x5t#S256":"x"}}"#, true)]
+    #[case(r#"{"cnf":{"jwk":{}}}"#, true)]
+    #[case(r#"{"cnf":{}}"#, true)]
+    #[case(r#"{"cnf":null}"#, true)]
+    #[case(r#"{"cnf":"x"}"#, true)]
+    #[case(r#"{"token_type":"DPoP"}"#, true)]
+    #[case(r#"{"typ":"dpop"}"#, true)]
+    #[case(r#"{"token_type":"pop"}"#, true)]
+    #[case(r#"{"typ":"Bearer","token_type":"bearer"}"#, false)]
+    #[case(r#"{"act":{"cnf":{}},"typ":["DPoP"]}"#, false)]
+    fn a_key_that_has_to_be_proven_binds(#[case] json: &str, #[case] bound: bool) {
+        assert_eq!(Claims::parse(json, 4).unwrap().are_bound(), bound);
     }
 
     #[test]

@@ -166,6 +166,7 @@ stages! {
         MayAct: "subject.may_act", InvalidRequest, 400, Never, "the subject token does not let this client act", "may_act must name the client.";
         Chain: "subject.chain", InvalidRequest, 400, Never, "the subject token's actor chain is malformed", "Send a token whose act claim follows RFC 8693 section 4.1.";
         ChainTooLong: "subject.chain_too_long", InvalidRequest, 400, Never, "the actor chain is too long", "Use fewer hops or raise max_chain.";
+        Bound: "subject.bound", InvalidRequest, 400, Never, "the subject token is bound to a key, and what is asked for is not", "Send a bearer token, or register every audience that is asked for with unbound = true.";
         Revoked: "subject.revoked", InvalidRequest, 400, Never, "the subject token was revoked", "Get a fresh subject token.";
         Unavailable: "subject.unavailable", TemporarilyUnavailable, 503, After(5), "the subject token's issuer cannot be reached", "Check the issuer's jwks_uri.";
     }

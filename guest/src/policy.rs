@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::error::{GrantError, MintError, PolicyError, Problem};
+use crate::error::{GrantError, MintError, PolicyError, Problem, SubjectError};
 use crate::mint::Flow;
 use crate::ports::{Allowance, Effect, Input, JudgeError, Judged, Ports, Reason, Request, System};
+use crate::scope;
 use crate::target::{Ceiling, Target};
 
 /// What will be minted.
@@ -58,6 +59,7 @@ impl<A> Permit<A> {
     /// # Errors
     /// Where it has expired: with the subject token, or after the permit's own short life.
     pub(crate) fn redeem(self, now: u64) -> Result<(Target, Grant, A), Problem> {
+        check_subject(&self.target, now)?;
         if now >= self.expires_at {
             return Err(MintError::PermitExpired.into());
         }
@@ -77,7 +79,9 @@ pub fn evaluate<P: Ports>(
     request: &Request,
     flow: Flow,
 ) -> Result<Permit<P::Approval>, Problem> {
-    let input = question(&target, now, request, flow);
+    let asked_at = ports.now();
+    check_subject(&target, asked_at)?;
+    let input = question(&target, asked_at, request, flow);
     let Judged { verdict, module_digest, approval } = ports.judge(&input).map_err(no_verdict)?;
     let reasons = verdict.reasons;
     let allowance = match verdict.effect {
@@ -86,7 +90,12 @@ pub fn evaluate<P: Ports>(
         Effect::StepUp(acr) => return Err(Problem { reasons, acr: Some(acr), ..PolicyError::StepUp.into() }),
     };
     narrow(&mut target, allowance)?;
-    let approval = approval.ok_or_else(|| Problem::from(MintError::Refused).because("the host does not approve"))?;
+    let Some(approval) = approval else {
+        let now = ports.now();
+        target.caller().check(now)?;
+        check_subject(&target, now)?;
+        return Err(Problem::from(MintError::Refused).because("the host does not approve"));
+    };
     let ceiling = target.ceiling();
     let grant = Grant {
         flow,
@@ -97,14 +106,15 @@ pub fn evaluate<P: Ports>(
         policy: module_digest,
         reasons,
     };
-    let subject_life = target.resolved().expires_at.unwrap_or(u64::MAX);
-    let expires_at = now.saturating_add(u64::from(settings.permit_ttl)).min(subject_life);
+    let expires_at = now.saturating_add(u64::from(settings.permit_ttl));
     Ok(Permit { target, grant, approval, expires_at })
 }
 
 /// The question. What the host has to know for itself (chain, tenants, attributes, whether the subject is provisional) it fills in.
 fn question(target: &Target, now: u64, request: &Request, flow: Flow) -> Input {
     let (resolved, ceiling) = (target.resolved(), target.ceiling());
+    // Whoever goes step by step may have kept the target for a while.
+    let left = resolved.expires_at.map_or(u64::MAX, |expires_at| expires_at.saturating_sub(now));
     Input {
         caller: target.caller().named(),
         subject: resolved.named(),
@@ -112,7 +122,7 @@ fn question(target: &Target, now: u64, request: &Request, flow: Flow) -> Input {
         tenant: resolved.tenant.clone(),
         audience: ceiling.audience.clone(),
         scope: ceiling.scope.as_slice().to_vec(),
-        ttl: ceiling.ttl,
+        ttl: u32::try_from(left).map_or(ceiling.ttl, |left| ceiling.ttl.min(left)),
         flow: flow.name().into(),
         step: request.step.clone(),
         now,
@@ -120,15 +130,25 @@ fn question(target: &Target, now: u64, request: &Request, flow: Flow) -> Input {
     }
 }
 
+/// A subject token may expire while the request is served.
+fn check_subject(target: &Target, now: u64) -> Result<(), Problem> {
+    let expired = target.resolved().expires_at.is_some_and(|expires_at| expires_at <= now);
+    if expired { Err(SubjectError::Expired.into()) } else { Ok(()) }
+}
+
 /// Narrowing is monotone: `none` is no opinion, an empty list is nothing at all.
 fn narrow(target: &mut Target, allowance: Allowance) -> Result<(), Problem> {
     let mode = target.caller().client().scope_mode;
     let ceiling = target.ceiling_mut();
+    let left = scope::left_by_policy(ceiling.scope.as_slice(), allowance.scope.as_deref());
     ceiling.narrow("policy", allowance.scope);
     if let Some(seconds) = allowance.ttl {
         ceiling.cap("policy", seconds);
     }
     ceiling.check(mode)?;
+    left.map_err(|scope::NothingLeft| {
+        Problem::at(GrantError::ScopeEmpty, "scope").because("the policy allows none of the scopes")
+    })?;
     ceiling.narrow_audience("policy", allowance.audience);
     if ceiling.audience.is_empty() {
         return Err(Problem::at(GrantError::AudienceNotAllowed, "audience").because("the policy allows none of the audiences"));

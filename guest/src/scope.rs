@@ -65,6 +65,20 @@ fn is_scope_token(token: &str) -> bool {
     (1..=MAX_SCOPE_LEN).contains(&token.len()) && token.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
+/// A policy's allowance leaves nothing of what was put to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NothingLeft;
+
+/// What a policy's allowance leaves of the scope that was put to it, whoever named that scope: the request, the step or the client's
+/// registration. `None` is no opinion, an empty list is nothing; nothing left of something is a refusal, not a token without scope.
+///
+/// # Errors
+/// Where nothing is left of something.
+pub fn left_by_policy(asked: &[String], allowed: Option<&[String]>) -> Result<Vec<String>, NothingLeft> {
+    let left: Vec<_> = asked.iter().filter(|token| allowed.is_none_or(|allowed| allowed.contains(token))).cloned().collect();
+    if left.is_empty() && !asked.is_empty() { Err(NothingLeft) } else { Ok(left) }
+}
+
 /// The tokens of the space-delimited form (RFC 6749 §3.3), whether they are valid or not.
 pub fn split(text: &str) -> Vec<String> {
     text.split(' ').filter(|token| !token.is_empty()).map(str::to_owned).collect()
@@ -84,6 +98,21 @@ mod tests {
         assert_eq!(ScopeSet::new(split("a\tb")), Err(InvalidScope));
         assert_eq!(ScopeSet::new((0..=MAX_SCOPES).map(|n| format!("s{n}"))), Err(InvalidScope));
         assert_eq!(ScopeSet::new(["a".repeat(MAX_SCOPE_LEN + 1)]), Err(InvalidScope));
+    }
+
+    #[rstest::rstest]
+    #[case("a b", Some("b c"), Ok("b"))]
+    #[case("a b", None, Ok("a b"))]
+    #[case("a", Some("b"), Err(NothingLeft))]
+    #[case("a", Some(""), Err(NothingLeft))]
+    #[case("", Some("b"), Ok(""))]
+    #[case("", Some(""), Ok(""))]
+    fn nothing_of_something_is_refused(
+        #[case] asked: &str,
+        #[case] allowed: Option<&str>,
+        #[case] left: Result<&str, NothingLeft>,
+    ) {
+        assert_eq!(left_by_policy(&split(asked), allowed.map(split).as_deref()), left.map(split));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ pub use self::ceiling::{Cap, Ceiling, Dropped, Term};
 use crate::caller::Caller;
 use crate::chain::Actor;
 use crate::error::{CallerError, Problem, RequestError};
+use crate::facts::Authentication;
 use crate::ports::{Account, IdType, Party, Ports, Request, Subject, SubjectKind, System};
 
 /// The canonical account of a subject, as the claims name it.
@@ -70,6 +71,10 @@ pub struct Resolved {
     pub host: Option<HostClaim>,
     /// Whether the directory does not know it.
     pub provisional: bool,
+    /// What the subject token says of the authentication behind it.
+    pub authentication: Authentication,
+    /// Whether the subject token is bound to a key.
+    pub bound: bool,
 }
 
 impl Resolved {

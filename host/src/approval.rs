@@ -6,6 +6,7 @@
 mod caller;
 mod claims;
 mod cover;
+mod facts;
 mod proof;
 mod subject;
 #[cfg(test)]
@@ -15,6 +16,8 @@ mod tests;
 mod token;
 
 use std::sync::Arc;
+
+use standin_guest::scope;
 
 pub use self::cover::{Covered, Refusal};
 pub use self::proof::Unproven;
@@ -34,11 +37,11 @@ pub(crate) struct Grant {
 impl Grant {
     /// What the policy's allowance leaves of the question: never more than was asked.
     pub(crate) fn narrow(input: &Input, allowance: &Allowance) -> Result<Self, Unproven> {
-        let scope = intersect(&input.scope, allowance.scope.as_deref());
+        let scope = scope::left_by_policy(&input.scope, allowance.scope.as_deref());
+        let scope = scope.map_err(|scope::NothingLeft| Unproven::NothingLeft)?;
         let audience = intersect(&input.audience, allowance.audience.as_deref());
         let ttl = u64::from(allowance.ttl.map_or(input.ttl, |ttl| ttl.min(input.ttl)));
-        // Nothing is left of something: that is a refusal, not an empty token.
-        if audience.is_empty() || ttl == 0 || (scope.is_empty() && !input.scope.is_empty()) {
+        if audience.is_empty() || ttl == 0 {
             return Err(Unproven::NothingLeft);
         }
         Ok(Self { scope, audience, ttl })

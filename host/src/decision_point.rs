@@ -91,15 +91,17 @@ impl DecisionPointView<'_> {
     async fn decide(&mut self, mut input: Input) -> Result<(Verdict, String, Option<Approval>), JudgeError> {
         self.evidence.spend_decision().map_err(|why| JudgeError::Other(Some(why.to_string())))?;
         limits::question(&input)?;
+        limits::edge(&self.evidence.edge)?;
         let now = self.ctx.clock.now().as_secs();
         let proof = approval::examine(&mut input, self.evidence, &*self.ctx.registry, now);
         let (proven, from) = (proof.is_ok(), proof.as_ref().ok().and_then(|proof| proof.origin.clone()));
+        let left_out = proof.as_ref().map(|proof| proof.left_out.clone()).unwrap_or_default();
         let (judgement, origin) = match in_turn(self.ctx, self.correlation_id, &input, from.as_deref()).await {
             Ok(answer) => answer,
             Err(why) => {
                 let origin = from.map(|tenant| SeenOrigin { tenant, module_digest: String::new() });
                 let refusal = Some(limits::describe(&why));
-                let seen = SeenDecision { input, proven, module_digest: String::new(), verdict: None, origin, refusal };
+                let seen = SeenDecision { input, left_out, proven, module_digest: String::new(), verdict: None, origin, refusal };
                 self.evidence.decided(Arc::new(seen));
                 return Err(why);
             }
@@ -111,7 +113,8 @@ impl DecisionPointView<'_> {
         };
         let refusal = granted.as_ref().err().map(ToString::to_string);
         let digest = module_digest.clone();
-        let seen = SeenDecision { input, proven, module_digest: digest, verdict: Some(verdict.clone()), origin, refusal };
+        let seen =
+            SeenDecision { input, left_out, proven, module_digest: digest, verdict: Some(verdict.clone()), origin, refusal };
         let seen = Arc::new(seen);
         self.evidence.decided(Arc::clone(&seen));
         let approval = granted.ok().flatten().map(|(grant, proof)| Approval::new(proof, grant, seen));

@@ -61,6 +61,8 @@ pub struct SeenPseudonym {
 pub struct SeenDecision {
     /// What the policy was asked.
     pub input: Input,
+    /// The facts that it was not told, for they are not of the type their name has.
+    pub left_out: Vec<String>,
     /// Whether what it was asked takes nothing for granted that was not proven.
     pub proven: bool,
     /// Lowercase hex SHA-256 of the module; empty if it gave no verdict.

@@ -16,7 +16,7 @@ pub(crate) use self::json::Judged;
 pub(crate) use self::policy::{Difference, SlotChange, policy_change};
 
 /// The longest event of the component, in bytes.
-pub const MAX_DETAIL: usize = 16 * 1024;
+pub const MAX_DETAIL: usize = standin_guest::audit::MAX_EVENT;
 /// The deepest nesting of the component's event; readers of the log need not take more.
 pub const MAX_DEPTH: u8 = 32;
 /// The longest code.
@@ -78,6 +78,8 @@ struct Minted<'a> {
     policy: &'a str,
     rules: json::Rules<'a>,
     asked: Asked<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    left_out: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     earlier_decisions: Vec<Decision<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -123,6 +125,7 @@ pub fn minted(
         policy: &decision.module_digest,
         rules: json::Rules(reasons),
         asked: Asked(&decision.input),
+        left_out: &decision.left_out,
         earlier_decisions: earlier(evidence),
         refused_signatures: &evidence.refused,
         detail: &component_event(detail)?,

@@ -214,6 +214,7 @@ async fn subject_codes(world: &World) -> Vec<String> {
         idp.token(json!({ "exp": now() - 31 })),
         idp.token(json!({ "nbf": now() + 600 })),
         idp.token(json!({ "aud": "https://elsewhere.example.com" })),
+        idp.token(json!({ "cnf": { "jkt": "x" } })),
         idp.token(json!({ "tenant": "initech" })),
         idp.token(json!({ "may_act": { "sub": "client:svc-ledger" } })),
         idp.token(json!({ "act": [] })),
@@ -393,5 +394,28 @@ async fn what_the_caller_is_not_told_stands_in_the_audit_record() {
         assert!(!page.to_string().contains("idtype") && !page.to_string().contains("column"), "{page}");
         let [event] = world.audit_of(page["correlation_id"].as_str().unwrap()).try_into().unwrap();
         assert_eq!(event["detail"]["cause"], cause, "{event}");
+    }
+}
+
+/// What the component has to say of an attempt is bounded, and what was asked may be longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_much_is_asked_the_attempt_is_recorded() {
+    let world = World::patient().await;
+    let standin = world.standin().await;
+    let scopes = || (0..127).map(|at| format!("{at:0>120}")).chain(["expenses:read".to_owned()]).collect::<Vec<_>>();
+    let audiences = (0..16).map(|at| format!("https://{at:0>2000}.example.com")).collect::<Vec<_>>();
+    let ask = |client: &str| request(client, user("bob@example.com"));
+    let rows = [
+        (Request { scope: scopes(), ..ask("svc-router") }, None),
+        (Request { scope: scopes(), ..ask("svc-strict") }, Some("scope.not_allowed")),
+        (Request { audience: audiences.clone(), ..ask("svc-router") }, Some("audience.not_allowed")),
+        (Request { resource: audiences, ..ask("svc-router") }, Some("audience.not_allowed")),
+    ];
+    for (at, (asked, code)) in rows.into_iter().enumerate() {
+        let id = format!("long-{at}");
+        let answer = standin.mint_on_behalf(Request { correlation_id: id.clone(), ..asked }).await;
+        assert_eq!(answer.map(|_minted| ()).map_err(|failure| failure.code).err().as_deref(), code, "{id}");
+        let [event] = world.audit_of(&id).try_into().unwrap();
+        assert_eq!((event["code"].as_str(), &event["detail"]["shortened"]), (code, &json!(true)), "{event}");
     }
 }

@@ -126,6 +126,8 @@ async fn a_refused_mint_sends_nothing_upstream() {
     // RFC 6750 §3.1: what is wrong with the token itself is told from what it may not do.
     let tokens = [
         (401, idp.token(json!({ "exp": now() - 60, "iat": now() - 600 }))),
+        (401, idp.token(json!({ "exp": now() - 5 }))),
+        (401, idp.token(json!({ "cnf": { "jkt": "x" } }))),
         (401, idp.token(json!({ "aud": "https://other.example.com" }))),
         (403, idp.token(json!({ "scope": "expenses:write" }))),
         (403, idp.token(json!({ "tenant": "globex" }))),

@@ -77,6 +77,7 @@ async fn no_signature_for_claims_that_were_not_approved() {
             "host is not the approved machine",
         ),
         ("a provisional mark", claims(json!({ "provisional": true })), "provisional does not fit the subject"),
+        ("an acr of its own", claims(json!({ "acr": "mfa" })), "acr, amr or auth_time is not the subject token's"),
         ("an extra claim", claims(json!({ "role": "admin" })), "the claims have an unknown member"),
         ("a claim twice", json!({ "append": ",\"sub\":\"user:acme:u-root\"}" }), "the claims are not a strict json object"),
         (
@@ -210,6 +211,11 @@ async fn no_approval_for_what_was_not_proven() {
             ask_about(&idp.token(json!({ "tenant": "globex" })), "ext:corp:alice"),
             "the subject token speaks for another tenant",
         ),
+        (
+            "a token that is bound to a key",
+            ask_about(&idp.token(json!({ "cnf": { "jkt": "x" } })), "ext:corp:alice"),
+            "the subject token is bound to a key, and an audience is not",
+        ),
         ("another subject than the token's", ask_about(&idp.token(json!({})), "ext:corp:bob"), unproven),
         (
             "more scope than the token's",
@@ -306,6 +312,14 @@ async fn no_approval_for_what_was_not_proven() {
                 json!({ "caller": "client:svc-bearer" }),
             ),
             "the caller's token is not addressed to us",
+        ),
+        (
+            "a caller token that is bound to a key",
+            seen(
+                json!([["caller-token", idp.caller(json!({ "cnf": { "jkt": "x" } }))], ["user", "alice@example.com"]]),
+                json!({ "caller": "client:svc-bearer" }),
+            ),
+            "the caller's token is bound to a key",
         ),
         (
             "a caller token of an unknown client",

@@ -31,7 +31,7 @@ const GUEST: Layout = Layout {
     source: "../guest/src",
     layers: &[
         &["percent"],
-        &["bindings", "chain", "claims", "id", "scope", "secret"],
+        &["bindings", "chain", "claims", "facts", "id", "scope", "secret"],
         &["ports"],
         &["error", "tenant"],
         &["caller", "target", "policy", "audit", "mint"],

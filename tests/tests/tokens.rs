@@ -58,7 +58,9 @@ async fn a_good_token_is_exchanged_with_every_claim_in_place() {
 
 #[rstest]
 #[case::expired(json!({ "exp": now() - 31 }), "subject.expired")]
-#[case::nothing_left_within_the_leeway(json!({ "exp": now() - 5 }), "ttl.none")]
+#[case::expired_within_the_leeway(json!({ "exp": now() - 5 }), "subject.expired")]
+#[case::expired_this_very_second(json!({ "exp": now() }), "subject.expired")]
+#[case::bound_to_a_key(json!({ "cnf": { "jkt": "x" } }), "subject.bound")]
 #[case::not_before(json!({ "nbf": now() + 60 }), "subject.not_yet_valid")]
 #[case::issued_in_the_future(json!({ "iat": now() + 60 }), "subject.not_yet_valid")]
 #[case::without_exp(json!({ "exp": null }), "subject.missing_claim")]

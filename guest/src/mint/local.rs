@@ -9,6 +9,7 @@ use super::ACCESS_TOKEN;
 use crate::audit::Attempt;
 use crate::chain::Actor;
 use crate::error::{MintError, Problem, SubjectError};
+use crate::facts::Authentication;
 use crate::policy::{Grant, Permit};
 use crate::ports::{Attribute, KeyError, Minted, Ports, Purpose, System};
 use crate::target::{HostClaim, Target};
@@ -37,6 +38,8 @@ pub struct AccessTokenClaims<'a> {
     obo_type: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     provisional: bool,
+    #[serde(flatten)]
+    authentication: &'a Authentication,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a HostClaim>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -58,7 +61,9 @@ fn one_or_many<S: Serializer>(aud: &&[String], serializer: S) -> Result<S::Ok, S
 pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Attempt) -> Result<Minted, Problem> {
     let now = ports.now();
     let (target, grant, approval) = permit.redeem(now)?;
-    let claims = write(&claims(ports, attempt.settings(), now, &target, &grant)?)?;
+    let claims = claims(ports, attempt.settings(), now, &target, &grant)?;
+    let expires_in = u32::try_from(claims.exp.saturating_sub(claims.iat)).unwrap_or(grant.ttl);
+    let claims = write(&claims)?;
     attempt.stage("mint", ports);
     let event = attempt.permitted(target.ceiling());
     let token = ports.sign(approval, Purpose::AccessToken, &claims, &event).map_err(not_signed)?;
@@ -67,7 +72,7 @@ pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &m
         // RFC 8693 §2.2.1: what was asked for, and this is both.
         issued_token_type: attempt.asked_type().unwrap_or(ACCESS_TOKEN).into(),
         token_type: "Bearer".into(),
-        expires_in: grant.ttl,
+        expires_in,
         correlation_id: attempt.correlation_id().to_owned(),
         attributes: attributes(&target),
         scope: grant.scope,
@@ -105,6 +110,7 @@ fn claims<'a>(
         sfdc_account_id: account.and_then(|account| account.sfdc_account_id.as_deref()),
         obo_type: &resolved.obo_type,
         provisional: resolved.provisional,
+        authentication: &resolved.authentication,
         host: resolved.host.as_ref(),
         lineage: &resolved.lineage,
         step: grant.step.as_deref(),

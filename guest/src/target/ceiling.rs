@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Resolved;
-use crate::error::{GrantError, Problem, TargetError};
+use crate::error::{GrantError, Problem, SubjectError, TargetError};
 use crate::id;
 use crate::ports::{Audience, Client, Ports, Request, ScopeMode, Step, System};
 use crate::scope::ScopeSet;
@@ -116,6 +116,9 @@ pub(super) fn of(
 ) -> Result<Ceiling, Problem> {
     let step = step(client, request)?;
     let audiences = audiences(ports, client, step, &resolved.tenant, request)?;
+    if let Some(audience) = audiences.iter().find(|audience| resolved.bound && !audience.unbound) {
+        return Err(Problem::from(SubjectError::Bound).because(format!("{} is not registered as unbound", audience.id)));
+    }
     let explicit = !request.scope.is_empty();
     let asked = if explicit { &request.scope } else { step.map_or(&client.default_scopes, |step| &step.scopes) };
     let asked = ScopeSet::new(asked.iter().cloned()).map_err(|_| Problem::at(GrantError::ScopeInvalid, "scope"))?;

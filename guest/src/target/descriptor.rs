@@ -5,6 +5,7 @@
 use super::{AccountClaims, HostClaim, Resolved};
 use crate::caller::{Caller, directory_failed, keys_failed};
 use crate::error::{Problem, RequestError, TargetError};
+use crate::facts::Authentication;
 use crate::id::{self, Email};
 use crate::ports::{Account, AccountKey, Client, Descriptor, IdType, KeyError, Machine, MachineKey, Ports, State, User, UserKey};
 use crate::tenant::{Aliases, Match, Reach};
@@ -78,6 +79,8 @@ fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
         account: Some(AccountClaims::from(&machine.account)),
         host: Some(HostClaim { id: machine.id, ophid: machine.ophid }),
         provisional: false,
+        authentication: Authentication::default(),
+        bound: false,
     })
 }
 
@@ -161,6 +164,8 @@ fn provisional(ports: &impl Ports, client: &Client, account: &Account, email: &E
         account: Some(AccountClaims::from(account)),
         host: None,
         provisional: true,
+        authentication: Authentication::default(),
+        bound: false,
     })
 }
 
@@ -189,6 +194,8 @@ fn directory_user(obo_type: &'static str, user: &User, account: &Account) -> Res
         account: Some(AccountClaims::from(account)),
         host: None,
         provisional: false,
+        authentication: Authentication::default(),
+        bound: false,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::caller::{Caller, accepts_type, directory_failed, keys_failed};
 use crate::chain::{Actor, ChainError};
 use crate::claims::{Claims, Malformed};
 use crate::error::{Problem, SubjectError, TargetError};
+use crate::facts::Authentication;
 use crate::id;
 use crate::mint;
 use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, State, SubjectMapping, System, Token, UserKey, Verified};
@@ -78,6 +79,8 @@ impl<P: Ports> Reading<'_, P> {
             account: None,
             host: None,
             provisional: false,
+            authentication: self.authentication(),
+            bound: self.claims.are_bound(),
         };
         match &issuer.mapping {
             SubjectMapping::Namespaced => Ok(Resolved { id: id::external(&issuer.name, sub), ..token }),
@@ -156,15 +159,21 @@ impl<P: Ports> Reading<'_, P> {
             account: Some(account),
             host,
             provisional,
+            authentication: self.authentication(),
+            bound: self.claims.are_bound(),
         };
         hop::still_live(self.ports, self.caller.client(), subject)
     }
 
-    /// `exp`, `nbf` and `iat` (RFC 7519 §4.1) within the leeway; answers `exp`.
+    fn authentication(&self) -> Authentication {
+        Authentication::of(|name| self.claims.get(name))
+    }
+
+    /// `exp`, `nbf` and `iat` (RFC 7519 §4.1); answers `exp`, which has no leeway: a token of no life lends none.
     fn check_times(&self) -> Result<u64, Problem> {
         let leeway = u64::from(self.settings.leeway);
         let expires_at = self.claims.seconds("exp")?.ok_or(SubjectError::MissingClaim)?;
-        if expires_at.saturating_add(leeway) <= self.now {
+        if expires_at <= self.now {
             return Err(SubjectError::Expired.into());
         }
         for name in ["nbf", "iat"] {

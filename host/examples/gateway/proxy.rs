@@ -35,9 +35,10 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 const UPSTREAM_TIME: Duration = Duration::from_secs(30);
 
 /// What is wrong with the inbound token itself (RFC 6750 §3.1): another one may do. Everything else is refused whatever the token.
-const INVALID_TOKEN: [&str; 12] = [
+const INVALID_TOKEN: [&str; 13] = [
     "subject.algorithm",
     "subject.audience",
+    "subject.bound",
     "subject.expired",
     "subject.malformed",
     "subject.missing_claim",

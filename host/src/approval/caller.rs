@@ -43,6 +43,9 @@ fn by_token(token: &SeenToken, registry: &dyn Registry, now: u64) -> Result<Arc<
         return Err(Unproven::CallerToken);
     }
     let claims = Claims(&token.claims);
+    if claims.are_bound() {
+        return Err(Unproven::CallerTokenBound);
+    }
     let text = |name| claims.text(name).ok().flatten().ok_or(Unproven::CallerToken);
     if text("iss")? != issuer.issuer {
         return Err(Unproven::CallerToken);

@@ -1,6 +1,7 @@
 //! Claims of a token whose signature is right: typed reading, nothing taken for granted.
 
 use serde_json::{Map, Value};
+use standin_guest::claims;
 
 /// A claim is not what its specification says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,11 @@ pub(super) struct Claims<'a>(pub(super) &'a Map<String, Value>);
 impl<'a> Claims<'a> {
     pub(super) fn get(self, name: &str) -> Option<&'a Value> {
         self.0.get(name)
+    }
+
+    /// Whether the token is bound to a key.
+    pub(super) fn are_bound(self) -> bool {
+        claims::are_bound(self.0)
     }
 
     /// A string, if it is there.
@@ -72,16 +78,8 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// A `NumericDate` (RFC 7519 §2), which may have a fraction.
 fn seconds(value: &Value) -> Result<u64, Malformed> {
-    if let Some(whole) = value.as_u64() {
-        return Ok(whole);
-    }
-    match value.as_f64() {
-        // A float-to-integer cast rounds down and saturates.
-        Some(fraction) if fraction >= 0.0 => Ok(fraction as u64),
-        Some(_) | None => Err(Malformed),
-    }
+    claims::seconds(value).ok_or(Malformed)
 }
 
 fn strings(value: &Value) -> Result<Vec<&str>, Malformed> {

@@ -2,14 +2,15 @@
 
 use serde_json::{Map, Value};
 use standin_guest::chain::Actor;
+use standin_guest::facts::Authentication;
 use standin_guest::id;
 
 use super::Approval;
 use super::subject::AccountIds;
 use crate::json;
 
-/// The longest claims set, in bytes.
-const MAX_CLAIMS: usize = 16 * 1024;
+/// The longest claims set, in bytes: more than the longest scope, audience and chain of actors that may be asked for together.
+const MAX_CLAIMS: usize = 64 * 1024;
 /// Their deepest nesting: a chain of actors at its longest, and some room.
 const MAX_DEPTH: u8 = 32;
 /// How far `iat` and `nbf` may lie from now.
@@ -20,7 +21,7 @@ const MIN_JTI: usize = 22;
 const MAX_JTI: usize = 128;
 
 /// Every claim a token of ours may have.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 23] = [
     "iss",
     "sub",
     "aud",
@@ -37,6 +38,9 @@ const KNOWN: [&str; 20] = [
     "sfdc_account_id",
     "obo_type",
     "provisional",
+    "acr",
+    "amr",
+    "auth_time",
     "host",
     "lineage",
     "step",
@@ -133,6 +137,9 @@ pub enum Refusal {
     /// `obo_type` is not the approved one.
     #[error("obo_type is not the approved kind")]
     OboType,
+    /// `acr`, `amr` or `auth_time` is not what the subject token says, or is there where it says nothing.
+    #[error("acr, amr or auth_time is not the subject token's")]
+    Authentication,
     /// `account_id`, `csp_id` or `sfdc_account_id` is not one of the subject's accounts in the tenant.
     #[error("the account is not one of the subject's")]
     Account,
@@ -152,6 +159,7 @@ pub(super) fn compare(approval: &Approval, claims: &str, now: u64) -> Result<Cov
     }
     let comparison = Comparison { approval, claims: &claims };
     comparison.parties()?;
+    comparison.authentication()?;
     comparison.history()?;
     let (expires_at, ttl) = comparison.times(now)?;
     Ok(Covered {
@@ -199,6 +207,13 @@ impl Comparison<'_> {
             return Err(Refusal::Provisional);
         }
         if self.claims.get("host") != proof.subject.host.as_ref() { Err(Refusal::Host) } else { Ok(()) }
+    }
+
+    /// How strongly the subject authenticated, for step-ups at the next hop.
+    fn authentication(&self) -> Result<(), Refusal> {
+        let known = serde_json::to_value(&self.approval.proof.subject.authentication).map_err(|_| Refusal::Authentication)?;
+        let same = Authentication::CLAIMS.iter().all(|name| self.claims.get(*name) == known.get(name));
+        if same { Ok(()) } else { Err(Refusal::Authentication) }
     }
 
     /// Who acted before: `act` nests what was there (RFC 8693 §4.1), `lineage` goes on.

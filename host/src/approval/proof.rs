@@ -7,8 +7,8 @@ use serde_json::Value;
 use standin_guest::chain::Actor;
 use standin_guest::id;
 
-use super::caller;
 use super::subject::{self, Subject};
+use super::{caller, facts};
 use crate::bindings::types::{Attribute, Input, Party};
 use crate::evidence::Evidence;
 use crate::registry::{Client, Registry, Step};
@@ -34,6 +34,9 @@ pub enum Unproven {
     /// The caller's token is not live.
     #[error("the caller's token is not live")]
     CallerTokenTime,
+    /// The caller's token is good only with the proof of a key, which was not asked for.
+    #[error("the caller's token is bound to a key")]
+    CallerTokenBound,
     /// The tenant is neither the caller's nor within its crossings.
     #[error("the tenant is not the caller's")]
     Tenant,
@@ -94,6 +97,9 @@ pub enum Unproven {
     /// The token is not valid yet.
     #[error("the subject token is not valid yet")]
     TokenNotYet,
+    /// The token is good only with the proof of a key, and an audience is not registered for doing without.
+    #[error("the subject token is bound to a key, and an audience is not")]
+    TokenBound,
     /// `may_act` names somebody else.
     #[error("the subject token lets somebody else act")]
     MayAct,
@@ -163,6 +169,8 @@ pub(crate) struct Proof {
     pub(super) permit_ttl: u64,
     /// Where the tenant is reached by crossing: from where.
     pub(crate) origin: Option<String>,
+    /// The facts that no policy is told, for they are not of their type.
+    pub(crate) left_out: Vec<String>,
 }
 
 /// Replaces what the component says by what the host knows, as far as it is proven, and proves it.
@@ -191,9 +199,14 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
     input.subject.provisional = subject.provisional;
     input.subject.attributes.clone_from(&subject.attributes);
     input.chain = subject.act.as_ref().map(Actor::subs).unwrap_or_default();
-    limit(input, &client, step, &subject, registry, now)?;
+    let left_out = facts::settle(input);
     let settings = registry.settings();
-    Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl: u64::from(settings.permit_ttl), origin })
+    let permit_ttl = u64::from(settings.permit_ttl);
+    if let Some(end) = subject.expires_at {
+        input.ttl = remaining(input.ttl, end.saturating_sub(now), permit_ttl)?;
+    }
+    limit(input, &client, step, &subject, registry)?;
+    Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl, origin, left_out })
 }
 
 /// Takes out whatever could pass for a fact of the host's.
@@ -221,6 +234,15 @@ fn step<'a>(named: Option<String>, client: &'a Client, evidence: &Evidence) -> R
     client.steps.iter().find(|step| step.name == named).map(Some).ok_or(Unproven::Step)
 }
 
+/// No more than is left of the subject token. What the component reckoned a moment ago may be more by the seconds that went by since; it
+/// cannot be more by longer than a permit lives.
+fn remaining(asked: u32, left: u64, permit_ttl: u64) -> Result<u32, Unproven> {
+    if u64::from(asked) > left.saturating_add(permit_ttl) {
+        return Err(Unproven::Lifetime);
+    }
+    Ok(u32::try_from(left).map_or(asked, |left| asked.min(left)))
+}
+
 /// Nothing may be asked that the registrations and the subject do not give: a policy narrows, it never widens.
 fn limit(
     input: &Input,
@@ -228,7 +250,6 @@ fn limit(
     step: Option<&Step>,
     subject: &Subject,
     registry: &dyn Registry,
-    now: u64,
 ) -> Result<(), Unproven> {
     if !within(&input.scope, &client.scopes) {
         return Err(Unproven::ClientScope);
@@ -257,12 +278,14 @@ fn limit(
         if audience.tenants.as_ref().is_some_and(|served| !served.contains(&input.tenant)) {
             return Err(Unproven::AudienceTenant);
         }
+        if subject.bound && !audience.unbound {
+            return Err(Unproven::TokenBound);
+        }
         if audience.scopes.as_ref().is_some_and(|scopes| !within(&input.scope, scopes)) {
             return Err(Unproven::AudienceScope);
         }
         longest = longest.min(audience.max_ttl.map_or(longest, u64::from));
     }
-    longest = longest.min(subject.expires_at.map_or(longest, |end| end.saturating_sub(now)));
     if input.ttl == 0 || u64::from(input.ttl) > longest { Err(Unproven::Lifetime) } else { Ok(()) }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use standin_guest::chain::Actor;
+use standin_guest::facts::Authentication;
 use standin_guest::id;
 
 use super::proof::{Question, Unproven};
@@ -98,6 +99,11 @@ pub(super) struct Subject {
     pub(super) lineage: Vec<String>,
     pub(super) accounts: Accounts,
     pub(super) host: Option<Value>,
+    /// What the subject token says of the authentication behind it.
+    pub(super) authentication: Authentication,
+    /// Whether the subject token is bound to a key.
+    pub(super) bound: bool,
+    /// What is known of it; of several facts of one name the first that is of its type counts.
     pub(super) attributes: Vec<Attribute>,
 }
 
@@ -247,6 +253,8 @@ fn described_by(kind: Kind, obo_type: &str, accounts: Accounts) -> Subject {
         lineage: Vec::new(),
         accounts,
         host: None,
+        authentication: Authentication::default(),
+        bound: false,
         attributes: Vec::new(),
     }
 }
@@ -254,17 +262,8 @@ fn described_by(kind: Kind, obo_type: &str, accounts: Accounts) -> Subject {
 /// What the host itself says comes first; the directory cannot overwrite it.
 pub(super) fn described(protected: bool, attributes: &[Attribute]) -> Vec<Attribute> {
     let mut facts = vec![Attribute { name: "protected".to_owned(), value: protected.to_string() }];
-    for attribute in attributes {
-        add(&mut facts, &attribute.name, || attribute.value.clone());
-    }
+    facts.extend_from_slice(attributes);
     facts
-}
-
-/// Adds a fact unless its name is taken.
-pub(super) fn add(facts: &mut Vec<Attribute>, name: &str, value: impl FnOnce() -> String) {
-    if !facts.iter().any(|fact| fact.name == name) {
-        facts.push(Attribute { name: name.to_owned(), value: value() });
-    }
 }
 
 /// Disabled and pending entries mint nothing.

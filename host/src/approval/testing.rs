@@ -299,6 +299,7 @@ impl World {
         };
         let decision = SeenDecision {
             input: self.input.clone(),
+            left_out: proof.left_out.clone(),
             proven: true,
             module_digest: DIGEST.into(),
             verdict: Some(verdict),

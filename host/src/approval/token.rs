@@ -3,6 +3,7 @@
 use serde_json::Value;
 use standin_guest::caller::accepts_type;
 use standin_guest::chain::{Actor, ChainError};
+use standin_guest::facts::{Authentication, OF_TOKENS};
 use standin_guest::id;
 
 use super::claims::{Claims, Malformed, TimeFault};
@@ -15,8 +16,6 @@ use crate::registry::{Issuer, IssuerRole, SubjectKind, SubjectMapping};
 
 /// `typ` of the tokens we mint (RFC 9068 §2.1).
 const OUR_TYPE: &str = "at+jwt";
-/// Claims that a policy may want to see.
-const TOLD: [&str; 5] = ["acr", "amr", "auth_time", "groups", "roles"];
 
 impl From<Malformed> for Unproven {
     fn from(Malformed: Malformed) -> Self {
@@ -224,6 +223,10 @@ fn inherit(
         TimeFault::Expired => Unproven::TokenExpired,
         TimeFault::NotYet => Unproven::TokenNotYet,
     })?;
+    if remaining == 0 {
+        // No leeway here: a token of no life lends none.
+        return Err(Unproven::TokenExpired);
+    }
     may_act(question, claims)?;
     // One place is kept for the caller, who becomes the nearest actor.
     let room = usize::from(settings.max_chain).checked_sub(1).ok_or(Unproven::ChainTooLong)?;
@@ -241,6 +244,8 @@ fn inherit(
         lineage: Vec::new(),
         accounts: Accounts::AtMostOneOf(Vec::new()),
         host: None,
+        authentication: Authentication::of(|name| claims.get(name)),
+        bound: claims.are_bound(),
         attributes: Vec::new(),
     })
 }
@@ -260,13 +265,8 @@ fn may_act(question: &Question<'_>, claims: Claims<'_>) -> Result<(), Unproven> 
 /// What a policy is told of the token, beside what the directory knows.
 fn told(issuer: &str, claims: Claims<'_>, known: &[Attribute]) -> Vec<Attribute> {
     let mut facts = vec![Attribute { name: "issuer".to_owned(), value: Value::from(issuer).to_string() }];
-    for attribute in known {
-        subject::add(&mut facts, &attribute.name, || attribute.value.clone());
-    }
-    for name in TOLD {
-        if let Some(value) = claims.get(name) {
-            subject::add(&mut facts, name, || value.to_string());
-        }
-    }
+    facts.extend_from_slice(known);
+    let said = OF_TOKENS.iter().filter_map(|name| Some((*name, claims.get(name)?)));
+    facts.extend(said.map(|(name, value)| Attribute { name: name.to_owned(), value: value.to_string() }));
     facts
 }

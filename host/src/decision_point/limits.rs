@@ -33,8 +33,21 @@ pub(super) fn question(input: &Input) -> Result<(), JudgeError> {
     }
     items(&input.scope, is_scope)?;
     items(&input.audience, is_audience)?;
-    let edge = || input.attributes.iter().filter(|attribute| attribute.name.starts_with("edge."));
-    attributes(edge(), MAX_ATTRIBUTES, MAX_FACT)
+    edge(&input.attributes)
+}
+
+/// The same of what the edge says: few facts, none twice. One that is no JSON is left out later.
+pub(super) fn edge(facts: &[Attribute]) -> Result<(), JudgeError> {
+    let mut names = HashSet::new();
+    for fact in facts.iter().filter(|fact| fact.name.starts_with("edge.")) {
+        if names.len() >= MAX_ATTRIBUTES || fact.name.len() > MAX_TEXT || fact.value.len() > MAX_FACT {
+            return Err(JudgeError::TooLarge);
+        }
+        if !names.insert(fact.name.as_str()) {
+            return Err(JudgeError::Invalid);
+        }
+    }
+    Ok(())
 }
 
 /// A module's verdict must be small, well formed and free of contradictions.
@@ -57,7 +70,7 @@ fn judgement(verdict: &Verdict, modules: usize) -> Result<(), JudgeError> {
     {
         return Err(JudgeError::TooLarge);
     }
-    attributes(verdict.attributes.iter(), modules * MAX_ATTRIBUTES, MAX_TEXT)?;
+    attributes(&verdict.attributes, modules * MAX_ATTRIBUTES)?;
     match &verdict.effect {
         Effect::Permit(Allowance { scope, audience, ttl: _ }) => {
             items(scope.as_deref().unwrap_or_default(), is_scope)?;
@@ -130,10 +143,10 @@ fn items(list: &[String], valid: fn(&str) -> bool) -> Result<(), JudgeError> {
 }
 
 /// Names are unique, values are JSON text.
-fn attributes<'a>(list: impl Iterator<Item = &'a Attribute>, most: usize, longest: usize) -> Result<(), JudgeError> {
+fn attributes(list: &[Attribute], most: usize) -> Result<(), JudgeError> {
     let mut names = HashSet::new();
     for attribute in list {
-        if names.len() >= most || attribute.name.len() > MAX_TEXT || attribute.value.len() > longest {
+        if names.len() >= most || attribute.name.len() > MAX_TEXT || attribute.value.len() > MAX_TEXT {
             return Err(JudgeError::TooLarge);
         }
         let is_json = serde_json::from_str::<IgnoredAny>(&attribute.value).is_ok();

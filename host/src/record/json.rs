@@ -61,6 +61,8 @@ pub(super) struct Decision<'a> {
     policy: &'a str,
     rules: Rules<'a>,
     asked: Asked<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    left_out: &'a [String],
 }
 
 impl<'a> Decision<'a> {
@@ -75,6 +77,7 @@ impl<'a> Decision<'a> {
             policy: &decision.module_digest,
             rules: Rules(verdict.map(|verdict| verdict.reasons.as_slice()).unwrap_or_default()),
             asked: Asked(&decision.input),
+            left_out: &decision.left_out,
         }
     }
 }

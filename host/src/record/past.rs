@@ -160,7 +160,15 @@ mod tests {
 
     fn seen(input: Input) -> Arc<SeenDecision> {
         let verdict = Some(Verdict { effect: Effect::Deny, reasons: vec![], attributes: vec![] });
-        Arc::new(SeenDecision { input, proven: true, module_digest: "d1".into(), verdict, origin: None, refusal: None })
+        Arc::new(SeenDecision {
+            input,
+            left_out: vec![],
+            proven: true,
+            module_digest: "d1".into(),
+            verdict,
+            origin: None,
+            refusal: None,
+        })
     }
 
     /// As the log writes it.

@@ -123,6 +123,10 @@ fn tokens_of_another_flow_are_not_ours_to_sign() {
 #[case("step", json!("look"), Refusal::Step)]
 #[case("step", json!(""), Refusal::Step)]
 #[case("step", json!(null), Refusal::Step)]
+#[case("acr", json!("high"), Refusal::Authentication)]
+#[case("amr", json!([]), Refusal::Authentication)]
+#[case("auth_time", json!(1), Refusal::Authentication)]
+#[case("auth_time", json!(null), Refusal::Authentication)]
 #[case("role", json!("admin"), Refusal::Member)]
 #[case("cnf", json!({ "jkt": "x" }), Refusal::Member)]
 fn every_changed_claim_is_refused(#[case] claim: &str, #[case] value: Value, #[case] why: Refusal) {
@@ -166,6 +170,33 @@ fn no_scope_at_all_is_always_covered() {
     sign(&mut world, &claims).unwrap();
     claims["scope"] = json!("");
     sign(&mut world, &claims).unwrap();
+}
+
+#[test]
+fn what_the_subject_token_says_of_its_authentication_stays() {
+    let said = |claims: &mut Value| {
+        claims["acr"] = json!("high");
+        claims["amr"] = json!(["pwd", "otp"]);
+        claims["auth_time"] = json!(NOW - 60);
+    };
+    for mut world in [World::foreign(said), World::own(said)] {
+        world.input.ttl = 100;
+        world.examine().unwrap();
+        let mut claims = hop_claims(&world);
+        if world.input.subject.kind == "external" {
+            claims = world.claims();
+            claims["obo_type"] = json!("token");
+            claims["lineage"] = json!(["name-of-the-foreign-one"]);
+        }
+        assert_eq!(sign(&mut world, &claims), Err(Refusal::Authentication), "it is left out");
+        said(&mut claims);
+        sign(&mut world, &claims).unwrap();
+        for (claim, value) in [("acr", json!("higher")), ("amr", json!(["otp", "pwd"])), ("auth_time", json!(NOW))] {
+            let mut changed = claims.clone();
+            changed[claim] = value;
+            assert_eq!(sign(&mut world, &changed), Err(Refusal::Authentication), "{claim}");
+        }
+    }
 }
 
 #[test]

@@ -151,8 +151,12 @@ fn nested(depth: usize) -> Value {
 
 #[rstest]
 #[case("exp", json!(NOW - 31), Unproven::TokenExpired)]
-#[case("exp", json!(NOW - 10), Unproven::Lifetime)]
-#[case("exp", json!(NOW + 50), Unproven::Lifetime)]
+#[case("exp", json!(NOW - 10), Unproven::TokenExpired)]
+#[case("exp", json!(NOW), Unproven::TokenExpired)]
+#[case("exp", json!(NOW + 69), Unproven::Lifetime)]
+#[case("cnf", json!({ "jkt": "x" }), Unproven::TokenBound)]
+#[case("cnf", Value::Null, Unproven::TokenBound)]
+#[case("token_type", json!("DPoP"), Unproven::TokenBound)]
 #[case("exp", json!("soon"), Unproven::TokenMalformed)]
 #[case("exp", Value::Null, Unproven::TokenMalformed)]
 #[case("nbf", json!(NOW + 31), Unproven::TokenNotYet)]
@@ -199,6 +203,30 @@ fn tokens_at_the_limit(#[case] claim: &str, #[case] value: Value) {
 #[case("csp_id", json!("7"))]
 fn malformed_tokens_of_ours(#[case] claim: &str, #[case] value: Value) {
     assert_eq!(World::own(|claims| claims[claim] = value).examine(), Err(Unproven::TokenMalformed));
+}
+
+#[test]
+fn a_bound_token_is_for_audiences_that_do_without_the_proof() {
+    let bound = |claims: &mut Value| claims["cnf"] = json!({ "x5t#S256": "x" });
+    for mut world in [World::foreign(bound), World::own(bound), World::joined(alice(), bound)] {
+        world.input.ttl = 100;
+        world.input.audience = texts(&[API, "https://other.example.com"]);
+        world.book.audiences[0].unbound = true;
+        assert_eq!(world.examine(), Err(Unproven::TokenBound), "every one of them");
+        world.book.audiences[1].unbound = true;
+        world.examine().unwrap();
+    }
+}
+
+#[test]
+fn what_is_left_of_a_token_is_all_that_is_approved() {
+    // The component reckoned 100 seconds when the request came in.
+    let ends = |claims: &mut Value| claims["exp"] = json!(NOW + 70);
+    for mut world in [World::foreign(ends), World::own(ends)] {
+        world.input.ttl = 100;
+        world.examine().unwrap();
+        assert_eq!(world.input.ttl, 70);
+    }
 }
 
 #[test]
@@ -296,6 +324,8 @@ fn callers_by_token() {
         ("sub", json!(1), Unproven::CallerToken),
         ("aud", json!(API), Unproven::CallerTokenAudience),
         ("exp", json!(NOW - 30), Unproven::CallerTokenTime),
+        ("cnf", json!({ "jkt": "x" }), Unproven::CallerTokenBound),
+        ("cnf", Value::Null, Unproven::CallerTokenBound),
         ("nbf", json!(NOW + 31), Unproven::CallerTokenTime),
         ("exp", Value::Null, Unproven::CallerToken),
     ] {
