@@ -91,7 +91,7 @@ enum Command {
 }
 
 /// Where the configuration is.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct ConfigArg {
     /// The configuration file [default: what STANDIN_CONFIG names, or standin.toml].
     #[arg(long, short, value_name = "FILE")]
@@ -146,7 +146,7 @@ const ON_HANGUP: &str = "a running server takes this up on SIGHUP";
 /// Runs the command to its exit code.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Serve(args) => block_on(serve::run(args)),
+        Command::Serve(args) => serve::run(args),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Client(command) => client::run(command),
@@ -190,10 +190,14 @@ async fn build(config: Config) -> anyhow::Result<Standin> {
 const LOOK_EVERY: u32 = 3;
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    runtime()?.block_on(work)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // Between two looks at the sockets lie as many tasks as this; one of ours may compute for a millisecond, and whoever is next in turn
     // has to be seen first.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().event_interval(LOOK_EVERY).build().context("cannot start the runtime")?.block_on(work)
+    runtime.enable_all().event_interval(LOOK_EVERY).build().context("cannot start the runtime")
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

@@ -268,6 +268,10 @@ pub struct Server {
     pub grace: Duration,
     /// Connections open at once.
     pub max_connections: u32,
+    /// Of them those of one peer.
+    pub max_connections_per_peer: u32,
+    /// Where the operator's pages are served, if not where everything is.
+    pub health_listen: Option<SocketAddr>,
     /// TLS; without it the server speaks plain HTTP.
     pub tls: Option<Tls>,
     /// Plain HTTP off loopback, behind a TLS terminator.

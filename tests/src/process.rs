@@ -38,7 +38,15 @@ impl Process {
     }
 
     /// The same of another configuration, by this command.
-    pub fn of(mut command: Command, config: &Path) -> Self {
+    pub fn of(command: Command, config: &Path) -> Self {
+        let mut process = Self::starting(command, config);
+        let line = process.wait_for("serving ");
+        process.address = line.split_whitespace().nth(1).expect("an address").to_owned();
+        process
+    }
+
+    /// The same as soon as there is a process: it may never serve.
+    pub fn starting(mut command: Command, config: &Path) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
         let said = Arc::new(Said::default());
@@ -47,10 +55,17 @@ impl Process {
             let said = Arc::clone(&said);
             move || said.listen(lines.map_while(Result::ok))
         });
-        let mut process = Self { child, address: String::new(), said, read: 0 };
-        let line = process.wait_for("serving ");
-        process.address = line.split_whitespace().nth(1).expect("an address").to_owned();
-        process
+        Self { child, address: String::new(), said, read: 0 }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
     }
 
     /// Where it listens.

@@ -102,12 +102,12 @@ impl World {
         let limits = &config.limits;
         let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
         let server = Server::bind(([127, 0, 0, 1], 0).into(), options, standin.clone(), None).await.expect("a server");
-        let address = server.address();
+        let (address, health) = (server.address(), server.health_address());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async move {
             let _ = stopped.await;
         }));
-        Running { address, stop: Some(stop), task }
+        Running { address, health, stop: Some(stop), task }
     }
 
     /// The lines of the audit log, whole ones only.
@@ -137,6 +137,8 @@ impl World {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the operator's pages are, where they have a listener of their own.
+    pub health: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<bool>,
 }
@@ -147,9 +149,14 @@ impl Running {
         format!("http://{}{path}", self.address)
     }
 
+    /// Tells it to stop, and waits for nothing.
+    pub fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Stops it; whether everything in flight was finished.
     pub async fn stop(mut self) -> bool {
-        drop(self.stop.take());
+        self.begin_to_stop();
         tokio::time::timeout(Duration::from_secs(60), &mut self.task).await.expect("the server stops").expect("the server ran")
     }
 }

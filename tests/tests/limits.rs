@@ -103,18 +103,31 @@ async fn too_many_or_too_large_headers_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_waits_for_a_slot() {
-    let (_world, server) = served("max_connections = 2").await;
+async fn one_connection_too_many_takes_the_place_of_the_one_that_rested_longest() {
+    let (_world, server) = served("max_connections = 2\nmax_connections_per_peer = 2").await;
     let (mut first, mut second) = (Raw::connect(&server).await, Raw::connect(&server).await);
     assert_eq!((first.healthy().await, second.healthy().await), (Some(200), Some(200)));
+    // The first one has rested less since.
+    assert_eq!(first.healthy().await, Some(200));
     let mut third = Raw::connect(&server).await;
-    let mut waiting = tokio::spawn(async move { third.healthy().await });
-    assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "it is not served beside the two");
-    // The two are served on, and a slot that is freed serves the third.
-    assert_eq!((first.healthy().await, second.healthy().await), (Some(200), Some(200)));
-    drop(first);
+    assert_eq!(third.healthy().await, Some(200));
+    assert_eq!(second.status().await, None, "it is hung up on");
+    assert_eq!((first.healthy().await, third.healthy().await), (Some(200), Some(200)));
+    assert!(server.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_asked_is_never_cut_off_for_one_connection_too_many() {
+    let (_world, server) = served("max_connections = 1\nmax_connections_per_peer = 1").await;
+    let mut first = Raw::connect(&server).await;
+    first.send("POST /oauth2/token HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n").await;
+    assert_eq!(first.status().await, Some(100), "it is being asked");
+    let mut second = Raw::connect(&server).await;
+    let mut waiting = tokio::spawn(async move { second.healthy().await });
+    assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "it is not served beside the first");
+    first.send("x").await;
+    assert!(matches!(first.status().await, Some(400..=499)), "it is answered");
     assert_eq!(timeout(LONG, waiting).await.expect("it is served").expect("it ran"), Some(200));
-    drop(second);
     assert!(server.stop().await);
 }
 

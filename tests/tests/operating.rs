@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::collections::HashSet;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin_tests::idp::claims_of;
-use standin_tests::process::{Process, shell};
+use standin_tests::process::{Process, binary, shell};
 use standin_tests::world::{API, SECRET, World};
 
 const MINT: &str = "/v2/session/svc/obo_mint";
@@ -230,4 +231,52 @@ async fn short_address_space_means_no_pool_and_still_tokens() {
     let minted = mint.arg(world.path("standin.toml")).env("STANDIN_CLIENT_SECRET", SECRET).output().unwrap();
     assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
     assert_eq!(claims_of(String::from_utf8(minted.stdout).unwrap().trim())["sub"], "user:acme:u-bob");
+}
+
+/// Whether the process has a handler for this signal (proc_pid_status(5)).
+fn listens_for(process: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+    u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
+}
+
+/// The command as the first process of a namespace, whose signals do nothing unless it asks for them (pid_namespaces(7)). None
+/// where the system does not let anybody make one.
+fn first_process() -> Option<Command> {
+    let namespace = ["--user", "--map-root-user", "--pid", "--fork"];
+    let tried = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success()).then(|| {
+        let mut command = Command::new("unshare");
+        command.args(namespace).arg(binary()).env_remove("STANDIN_LOG").env_remove("STANDIN_CONFIG");
+        command
+    })
+}
+
+#[rstest]
+#[case::terminate("TERM", 15, false)]
+#[case::interrupt("INT", 2, false)]
+#[case::terminate_the_first_process("TERM", 15, true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_it_starts_ends_it(#[case] name: &str, #[case] number: u32, #[case] first: bool) {
+    // Nothing is compiled yet: it starts for seconds.
+    let world = World::patient().await;
+    let Some(command) = (if first { first_process() } else { Some(shell("")) }) else { return };
+    let mut process = Process::starting(command, &world.path("standin.toml"));
+    let id = || {
+        if !first {
+            return Some(process.id());
+        }
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id())).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    };
+    let id = loop {
+        if let Some(id) = id().filter(|id| listens_for(*id, number)) {
+            break id;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert!(Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().unwrap().success());
+    process.wait_for("stopped while starting");
+    assert!(process.wait().success());
+    assert!(!process.log().iter().any(|line| line.contains("serving ")), "{:?}", process.log());
 }

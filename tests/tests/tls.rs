@@ -92,8 +92,8 @@ async fn a_token_is_minted_over_https_and_nothing_over_plain_http() {
     world.verify_audit();
 }
 
-/// A connection that speaks HTTP/2 as far as a client that never finishes its first request.
-async fn unfinished(world: &World, address: SocketAddr) -> TlsStream<TcpStream> {
+/// A connection that has negotiated HTTP/2 and said nothing of it.
+async fn negotiated(world: &World, address: SocketAddr) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     let authority = rustls::pki_types::CertificateDer::from_pem_file(world.path("authority.pem")).unwrap();
     roots.add(authority).unwrap();
@@ -103,7 +103,12 @@ async fn unfinished(world: &World, address: SocketAddr) -> TlsStream<TcpStream> 
     config.alpn_protocols = vec![b"h2".to_vec()];
     let plain = TcpStream::connect(address).await.unwrap();
     let name = address.ip().to_string().try_into().unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, plain).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, plain).await.unwrap()
+}
+
+/// A connection that speaks HTTP/2 as far as a client that never finishes its first request.
+async fn unfinished(world: &World, address: SocketAddr) -> TlsStream<TcpStream> {
+    let mut stream = negotiated(world, address).await;
     // RFC 9113 §3.4 and §6.2: the preface, empty settings, and a header block of stream 1 without END_HEADERS.
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82").await.unwrap();
     stream
@@ -140,4 +145,66 @@ async fn half_a_header_block_of_http2_is_dropped_in_time(#[case] pongs: bool) {
     };
     tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it is dropped");
     assert!(pinged > 0);
+}
+
+/// The certificate that the server shows, and the one in the world's folder.
+async fn shown(world: &World, address: &str) -> (Vec<u8>, Vec<u8>) {
+    let stream = negotiated(world, address.parse().unwrap()).await;
+    let shown = stream.get_ref().1.peer_certificates().unwrap().first().unwrap().to_vec();
+    let file = rustls::pki_types::CertificateDer::from_pem_file(world.path("chain.pem")).unwrap();
+    (shown, file.to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_taken_up_on_a_hangup_and_when_the_files_change() {
+    let world = World::with(|config| *config += &[PATIENT, SERVER].concat(), |_| {}).await;
+    certify(&world);
+    let mut process = Process::start(&world);
+    let (first, file) = shown(&world, process.address()).await;
+    assert_eq!(first, file);
+
+    certify(&world);
+    process.signal("HUP");
+    process.wait_for("serve: reloaded");
+    let (second, file) = shown(&world, process.address()).await;
+    assert!(second == file && second != first);
+
+    // The key of another: refused whole, with what else the file would have changed, and the old ones serve on.
+    let (chain, key) = (std::fs::read(world.path("chain.pem")).unwrap(), std::fs::read(world.path("tls.key")).unwrap());
+    std::fs::write(world.path("tls.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    std::fs::write(world.path("standin.toml"), world.config_text().replace("svc-router", "svc-renamed")).unwrap();
+    process.signal("HUP");
+    let said = process.wait_for("not reloaded");
+    assert!(said.contains("tls certificate and key"), "{said}");
+    assert_eq!(shown(&world, process.address()).await.0, second);
+    let client = trusting(&Certificate::from_pem(&std::fs::read(world.path("authority.pem")).unwrap()).unwrap()).build().unwrap();
+    let url = format!("https://{}{MINT}", process.address());
+    let answer = client.post(url).basic_auth("svc-router", Some(SECRET)).json(&bob()).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "the old clients serve on too");
+
+    // Nobody says anything: the half pair is refused, and the whole one is taken up.
+    process.wait_for("were refused; the old ones serve on");
+    assert_eq!(shown(&world, process.address()).await.0, second);
+    std::fs::write(world.path("chain.pem"), b"").unwrap();
+    process.wait_for("were refused; the old ones serve on");
+    certify(&world);
+    process.wait_for("changed and were taken up");
+    let (third, file) = shown(&world, process.address()).await;
+    assert!(third == file && third != second);
+    std::fs::write(world.path("chain.pem"), chain).unwrap();
+    std::fs::write(world.path("tls.key"), key).unwrap();
+    process.wait_for("changed and were taken up");
+    assert!(process.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_negotiates_http2_and_sends_nothing_is_dropped_in_time() {
+    let world = World::with(|config| *config += &format!("{SERVER}header_timeout = \"400ms\"\n"), |_| {}).await;
+    certify(&world);
+    let standin = world.standin().await;
+    let server = world.serve(&standin).await;
+    let mut stream = negotiated(&world, server.address).await;
+    let mut rest = Vec::new();
+    // What the server says of itself first is no answer; a connection that ends without a word is at its end.
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.expect("it is dropped");
 }

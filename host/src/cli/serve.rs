@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use standin::Standin;
 use standin::config::Config;
-use standin::server::{AdminServer, Server, ServerOptions, meters};
+use standin::server::{AdminServer, Certificates, Server, ServerOptions, meters};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -21,8 +21,9 @@ const UPKEEP: Duration = Duration::from_secs(30);
 const BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 
 /// Serves the token endpoint, obo_mint, JWKS, metadata, health and metrics. SIGHUP takes up clients, trusted issuers, audiences,
-/// keys, policy and the limits of tokens as one snapshot. A file with a fault, or with a change that needs a restart, is refused
-/// whole: the old one serves on, and the log says why. SIGTERM and SIGINT finish what is in flight.
+/// keys, policy, the limits of tokens and the TLS certificate as one snapshot. A file with a fault, or with a change that needs a
+/// restart, is refused whole: the old one serves on, and the log says why. SIGTERM and SIGINT finish what is in flight, and end a
+/// server that is still starting.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Environment:
@@ -39,39 +40,56 @@ pub(crate) struct Args {
     log_json: bool,
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+/// A server that was put together and listens.
+struct Started {
+    standin: Standin,
+    server: Server,
+    admin: Option<AdminServer>,
+    issuer: String,
+    metrics: PrometheusHandle,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = super::runtime()?;
+    let result = runtime.block_on(serve(args));
+    // What is still being put together when it is stopped is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
     log(args.log_json)?;
-    // Before anything that takes time: a hangup that nobody listens for ends the process.
+    // Before anything that takes time: a hangup that nobody listens for ends the process, and a stop that nobody listens for is lost
+    // on the first process of a container.
     let hangup = signal(SignalKind::hangup())?;
-    let config = args.config.read()?;
-    let metrics = metrics()?;
-    let limits = &config.limits;
-    let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
-    let listen = args.listen.unwrap_or(config.listen);
-    if !listen.ip().is_loopback() && config.server.tls.is_none() && !config.server.dangerous_plain_http {
-        let what = "is not loopback: configure [server] tls, or dangerous_plain_http behind a tls terminator";
-        return Err(Usage(format!("--listen: {listen} {what}")).into());
-    }
-    let issuer = config.issuer.clone();
-    let admin = config.admin.clone();
-    let standin = super::build(config).await?;
-    let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
-    let admin = match admin {
-        Some(admin) => Some(AdminServer::bind(&admin, standin.clone()).await?),
-        None => None,
+    let mut stopped = std::pin::pin!(stopped()?);
+    let (config, listen) = (args.config.clone(), args.listen);
+    // On a thread of its own: it computes for seconds, and signals are heard meanwhile.
+    let runtime = tokio::runtime::Handle::current();
+    let starting = tokio::task::spawn_blocking(move || runtime.block_on(start(&config, listen)));
+    let started = tokio::select! {
+        biased;
+        () = &mut stopped => {
+            tracing::info!("stopped while starting");
+            return Ok(());
+        }
+        started = starting => started.context("starting did not finish")??,
     };
-    let stopped = stopped()?;
+    let Started { standin, server, admin, issuer, metrics } = started;
     if args.log_json {
         tracing::info!(address = %server.address(), issuer, "serving");
     } else {
         tell!("{} {} as {issuer}", term::Stream::Err.green("serving"), server.address());
+    }
+    if let Some(address) = server.health_address() {
+        tracing::info!(%address, "health endpoint");
     }
     if let Some(admin) = &admin {
         tracing::info!(place = admin.place(), "admin endpoint");
     }
     let admin = admin.map(|admin| tokio::spawn(admin.serve()));
     let upkeep = tokio::spawn(keep_up(standin.clone(), metrics));
-    let reloads = tokio::spawn(reload_on(hangup, standin.clone(), args.config));
+    let reloads = tokio::spawn(reload_on(hangup, standin.clone(), args.config, server.certificates()));
     let watching = tokio::spawn({
         let standin = standin.clone();
         async move { standin.watch_policies().await }
@@ -91,6 +109,27 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         tracing::error!("stopped with requests still in flight");
         Err(Refused.into())
     }
+}
+
+async fn start(config: &ConfigArg, listen: Option<SocketAddr>) -> anyhow::Result<Started> {
+    let config = config.read()?;
+    let metrics = metrics()?;
+    let limits = &config.limits;
+    let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
+    let listen = listen.unwrap_or(config.listen);
+    if !listen.ip().is_loopback() && config.server.tls.is_none() && !config.server.dangerous_plain_http {
+        let what = "is not loopback: configure [server] tls, or dangerous_plain_http behind a tls terminator";
+        return Err(Usage(format!("--listen: {listen} {what}")).into());
+    }
+    let issuer = config.issuer.clone();
+    let admin = config.admin.clone();
+    let standin = super::build(config).await?;
+    let server = Server::bind(listen, options, standin.clone(), Some(metrics.clone())).await?;
+    let admin = match admin {
+        Some(admin) => Some(AdminServer::bind(&admin, standin.clone()).await?),
+        None => None,
+    };
+    Ok(Started { standin, server, admin, issuer, metrics })
 }
 
 fn log(json: bool) -> anyhow::Result<()> {
@@ -129,9 +168,9 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg) {
+async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg, certificates: Option<Certificates>) {
     while hangup.recv().await.is_some() {
-        match reload(&standin, &config).await {
+        match reload(&standin, &config, certificates.as_ref()).await {
             Ok(()) => {
                 metrics::counter!("standin_reloads_total", "outcome" => "done").increment(1);
                 tracing::info!("reloaded");
@@ -144,9 +183,18 @@ async fn reload_on(mut hangup: Signal, standin: Standin, config: ConfigArg) {
     }
 }
 
-async fn reload(standin: &Standin, config: &ConfigArg) -> anyhow::Result<()> {
+/// All of it, or nothing: a certificate without its key leaves the old configuration in place too.
+async fn reload(standin: &Standin, config: &ConfigArg, certificates: Option<&Certificates>) -> anyhow::Result<()> {
     let config: Config = config.read()?;
-    Ok(standin.reload(config).await?)
+    let pair = match certificates {
+        Some(certificates) => Some((certificates, certificates.read().await?)),
+        None => None,
+    };
+    standin.reload(config).await?;
+    if let Some((certificates, pair)) = pair {
+        certificates.take(pair);
+    }
+    Ok(())
 }
 
 async fn keep_up(standin: Standin, metrics: PrometheusHandle) {

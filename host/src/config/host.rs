@@ -23,11 +23,12 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// `listen`.
 pub(super) fn listen(root: &mut Section<'_>) -> Found<SocketAddr> {
-    let address = text(|text| {
-        text.parse().map_err(|_| Problem::Malformed { expected: "an IP address and a port such as \"127.0.0.1:8080\"" })
-    });
     let default = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
-    root.optional("listen", address).unwrap_or_else(|| Found { value: default, place: root.at("listen") })
+    root.optional("listen", text(address)).unwrap_or_else(|| Found { value: default, place: root.at("listen") })
+}
+
+fn address(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_| Problem::Malformed { expected: "an IP address and a port such as \"127.0.0.1:8080\"" })
 }
 
 /// `[keys]`.
@@ -128,13 +129,18 @@ pub(super) fn server(mut section: Section<'_>, listen: &Found<SocketAddr>, base:
     if !dangerous_plain_http && !section.has("tls") && !listen.value.ip().is_loopback() {
         section.faults.report(&listen.place, Problem::NeedsTls);
     }
+    let max_connections = section.or("max_connections", integer(1..=1_000_000), 1_024);
+    // One peer alone does not fill the server.
+    let of_one_peer = (max_connections / 4).max(1);
     let server = Server {
         max_headers: section.or("max_headers", integer(8..=512), 64),
         header_timeout: section.or("header_timeout", duration(100 * MILLISECOND..=MINUTE), 10 * SECOND),
         idle_timeout: section.or("idle_timeout", duration(100 * MILLISECOND..=60 * MINUTE), 2 * MINUTE),
         request_timeout: section.or("request_timeout", duration(100 * MILLISECOND..=5 * MINUTE), 30 * SECOND),
         grace: section.or("grace", duration(Duration::ZERO..=10 * MINUTE), 30 * SECOND),
-        max_connections: section.or("max_connections", integer(1..=1_000_000), 1_024),
+        max_connections,
+        max_connections_per_peer: section.or("max_connections_per_peer", integer(1..=1_000_000), of_one_peer),
+        health_listen: section.optional("health_listen", text(address)).map(|found| found.value),
         tls,
         dangerous_plain_http,
     };

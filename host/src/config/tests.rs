@@ -64,7 +64,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case(
     "max_headers",
     "max_header",
-    "server.max_header: unknown key; known here: dangerous_plain_http, grace, header_timeout, idle_timeout, max_connections, max_headers, request_timeout, tls"
+    "server.max_header: unknown key; known here: dangerous_plain_http, grace, header_timeout, health_listen, idle_timeout, max_connections, max_connections_per_peer, max_headers, request_timeout, tls"
 )]
 #[case(
     "id = \"reports\"\n",

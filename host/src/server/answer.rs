@@ -6,27 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::ServerOptions;
-use super::readiness::Readiness;
+use super::authority::authority;
+use super::pages::{Pages, text};
+use super::room::{Allowance, Memory};
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::clock::Clock;
 use crate::shared::failure;
 use crate::standin::{Standin, error_response};
 use standin_guest::error::{Error, RequestError, RuntimeError};
-
-/// The most answers being worked out at once; far above what the component serves at once, it only bounds the waiting room.
-const WORKING: u32 = 65_536;
-
-/// Memory for bodies that are still being read, in KiB: whoever sends slowly holds what has come, and no more than this together.
-const BODIES: u32 = 64 * 1024;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// What frames the answer on its connection is ours to say: a length that is not the body's would make the rest of one answer the
@@ -42,69 +37,104 @@ const FRAMING: [HeaderName; 8] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// What is answered on a listener.
+#[derive(Clone)]
+pub(super) enum Face {
+    /// What the component answers, and the pages where they have no listener of their own.
+    Component(Arc<Answerer>),
+    /// The pages, with at most so many header fields.
+    Pages(Arc<Pages>, usize),
+}
+
+/// The other end of a connection, and what it may take.
+pub(super) struct Line {
+    pub(super) from: SocketAddr,
+    pub(super) allowance: Allowance,
+}
+
+impl Face {
+    /// Answers one request.
+    pub(super) async fn answer(self, request: Request<Incoming>, line: Arc<Line>) -> Response<Full<Bytes>> {
+        match self {
+            Self::Component(answerer) => answerer.answer(request, &line).await,
+            Self::Pages(pages, max_headers) => {
+                let (head, _unread) = request.into_parts();
+                if head.headers.len() > max_headers {
+                    return too_many_headers();
+                }
+                if authority(&head).is_err() {
+                    return text(StatusCode::BAD_REQUEST, "the host is missing or malformed\n");
+                }
+                let page = pages.answer(&head.method, head.uri.path()).await;
+                page.unwrap_or_else(|| text(StatusCode::NOT_FOUND, "there is no such page\n"))
+            }
+        }
+    }
+}
+
 /// Answers requests.
 pub(super) struct Answerer {
     standin: Standin,
-    metrics: Option<PrometheusHandle>,
-    readiness: Readiness,
+    /// None where they have a listener of their own.
+    pages: Option<Arc<Pages>>,
     scheme: &'static str,
     max_headers: usize,
     max_body: usize,
-    body_timeout: Duration,
-    working: Arc<Semaphore>,
-    bodies: Semaphore,
+    request_timeout: Duration,
     clock: Arc<dyn Clock>,
 }
 
 impl Answerer {
-    pub(super) fn new(standin: Standin, metrics: Option<PrometheusHandle>, tls: bool, options: &ServerOptions) -> Self {
+    pub(super) fn new(standin: Standin, pages: Option<Arc<Pages>>, options: &ServerOptions) -> Self {
         Self {
             clock: standin.clock(),
-            readiness: Readiness::new(standin.clone()),
             standin,
-            metrics,
-            scheme: if tls { "https" } else { "http" },
-            max_headers: usize::try_from(options.server.max_headers).unwrap_or(usize::MAX),
+            pages,
+            scheme: if options.server.tls.is_some() { "https" } else { "http" },
+            max_headers: options.max_headers(),
             max_body: usize::try_from(options.max_body).unwrap_or(usize::MAX),
-            body_timeout: options.server.request_timeout,
-            working: Arc::new(Semaphore::new(usize::try_from(WORKING).unwrap_or(usize::MAX))),
-            bodies: Semaphore::new(usize::try_from(BODIES).unwrap_or(usize::MAX)),
+            request_timeout: options.server.request_timeout,
         }
     }
 
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, line: &Line) -> Response<Full<Bytes>> {
         // HTTP/1.1 requests with more do not come this far; HTTP/2 limits the fields' size only.
         if request.headers().len() > self.max_headers {
-            return page(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "text/plain; charset=utf-8",
-                "too many header fields\n".into(),
-            );
+            return too_many_headers();
         }
-        let read_only = matches!(*request.method(), Method::GET | Method::HEAD);
-        match request.uri().path() {
-            "/healthz" if read_only => page(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
-            "/readyz" if read_only => self.readiness().await,
-            "/metrics" if read_only => self.metrics(),
-            _ => self.component(request, peer).await,
+        let (head, body) = request.into_parts();
+        let named = match authority(&head) {
+            Ok(named) => named.to_owned(),
+            Err(error) => {
+                let correlation_id = self.standin.correlation_id(header(&head, &CORRELATION_ID));
+                tracing::debug!(%correlation_id, from = %line.from, %error, "refused");
+                return refuse(&correlation_id, RequestError::Malformed.into());
+            }
+        };
+        if let Some(pages) = &self.pages
+            && let Some(page) = pages.answer(&head.method, head.uri.path()).await
+        {
+            return page;
         }
+        self.component(Head { parts: head, named }, body, line).await
     }
 
-    async fn component(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let correlation_id = self.standin.correlation_id(header(&request, &CORRELATION_ID));
-        let Ok(working) = Arc::clone(&self.working).try_acquire_owned() else {
+    async fn component(self: Arc<Self>, head: Head, body: Incoming, line: &Line) -> Response<Full<Bytes>> {
+        let correlation_id = self.standin.correlation_id(header(&head.parts, &CORRELATION_ID));
+        let Ok(admitted) = line.allowance.admit() else {
             return refuse(&correlation_id, RuntimeError::Overloaded.into());
         };
-        let request = match self.read(request, peer, correlation_id).await {
-            Ok(request) => request,
-            Err(refusal) => return *refusal,
+        let memory = line.allowance.memory(!head.parts.headers.contains_key(AUTHORIZATION));
+        let (body, memory) = match self.collect(body, memory).await {
+            Ok(collected) => collected,
+            Err(error) => return refuse(&correlation_id, error),
         };
+        let request = self.request(head, body, line, correlation_id.clone());
         let this = Arc::clone(&self);
-        let correlation_id = request.correlation_id.clone();
         let began = self.clock.monotonic();
         // In a task of its own: a client that hangs up does not cut an attempt off before it is recorded.
         let answered = tokio::spawn(async move {
-            let _working = working;
+            let _taken = (admitted, memory);
             this.standin.handle(request).await
         });
         let answered = answered.await;
@@ -118,80 +148,49 @@ impl Answerer {
         }
     }
 
-    /// Reads the whole request, within the limits of length and time.
-    async fn read(
-        &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-        correlation_id: String,
-    ) -> Result<HttpRequest, Box<Response<Full<Bytes>>>> {
-        let refused = |error: Error| Box::new(refuse(&correlation_id, error));
-        let (head, body) = request.into_parts();
-        let body = match tokio::time::timeout(self.body_timeout, self.collect(body)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(error)) => return Err(refused(error)),
-            Err(_elapsed) => return Err(refused(RuntimeError::TimedOut.into())),
-        };
-        let authority = head.uri.authority().map(ToString::to_string);
-        let authority = authority.or_else(|| head.headers.get(http::header::HOST)?.to_str().ok().map(str::to_owned));
-        Ok(HttpRequest {
-            method: head.method.as_str().to_owned(),
+    fn request(&self, head: Head, body: Vec<u8>, line: &Line, correlation_id: String) -> HttpRequest {
+        let Head { parts, named } = head;
+        HttpRequest {
+            method: parts.method.as_str().to_owned(),
             scheme: self.scheme.to_owned(),
-            authority: authority.unwrap_or_default(),
-            path: head.uri.path().to_owned(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
+            authority: named,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
             body,
-            peer: peer.to_string(),
+            peer: line.from.to_string(),
             certificate: None,
             correlation_id,
-        })
+        }
     }
 
-    /// The body, as far as there is memory for it.
-    async fn collect(&self, body: Incoming) -> Result<Vec<u8>, Error> {
+    /// The whole body, within the limits of length and time. Where there is no memory for it, it waits in the request's time.
+    async fn collect(&self, body: Incoming, mut memory: Memory) -> Result<(Vec<u8>, Memory), Error> {
+        let deadline = Instant::now() + self.request_timeout;
         let mut body = Limited::new(body, self.max_body);
-        let (mut bytes, mut held) = (Vec::new(), Vec::new());
-        while let Some(frame) = body.frame().await {
+        let mut bytes = Vec::new();
+        loop {
+            let frame = timeout_at(deadline, body.frame()).await.map_err(|_elapsed| RuntimeError::TimedOut)?;
+            let Some(frame) = frame else { return Ok((bytes, memory)) };
             let frame = frame.map_err(|error| {
                 if error.is::<LengthLimitError>() { Error::from(RequestError::TooLarge) } else { RequestError::Malformed.into() }
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            let kibibytes = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
-            held.push(self.bodies.try_acquire_many(kibibytes).map_err(|_full| RuntimeError::Overloaded)?);
+            let grown = timeout_at(deadline, memory.grow(bytes.len() + data.len())).await;
+            grown.map_err(|_elapsed| RuntimeError::Overloaded)?.map_err(|_closed| RuntimeError::Overloaded)?;
             bytes.extend_from_slice(&data);
         }
-        Ok(bytes)
-    }
-
-    async fn readiness(&self) -> Response<Full<Bytes>> {
-        // A stranger may read this page: it names the part; the cause is in the log.
-        let parts = self.readiness.unavailable().await;
-        let status = if parts.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let mut body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": *parts });
-        // The old modules serve on: nobody is to be sent elsewhere for that.
-        if let (Some(refusal), Some(body)) = (self.standin.policy_status().refused.values().next(), body.as_object_mut()) {
-            body.insert("policy_refused".to_owned(), refusal.code.into());
-        }
-        page(status, "application/json", body.to_string())
-    }
-
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        match &self.metrics {
-            Some(metrics) => page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
-            None => page(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "no metrics are kept\n".into()),
-        }
-    }
-
-    /// Waits until nothing is worked on.
-    pub(super) async fn idle(&self) {
-        // Closed it never is; if it were, nothing would be worked on either.
-        let _all = self.working.acquire_many(WORKING).await;
     }
 }
 
-fn header<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> &'a str {
-    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+/// The beginning of a request, and whom it names.
+struct Head {
+    parts: http::request::Parts,
+    named: String,
+}
+
+fn header<'a>(head: &'a http::request::Parts, name: &HeaderName) -> &'a str {
+    head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn refuse(correlation_id: &str, error: Error) -> Response<Full<Bytes>> {
@@ -203,7 +202,7 @@ fn respond(correlation_id: &str, answer: HttpResponse) -> Response<Full<Bytes>> 
     let response = checked(answer).unwrap_or_else(|broken| {
         tracing::error!(%correlation_id, broken, "the component's answer breaks the protocol");
         let trapped = error_response(&failure(correlation_id, RuntimeError::Trapped.into()));
-        checked(trapped).unwrap_or_else(|_| page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", String::new()))
+        checked(trapped).unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, ""))
     });
     metrics::counter!("standin_http_responses_total", "status" => status_class(response.status())).increment(1);
     if response.headers().contains_key(RETRY_AFTER) {
@@ -238,9 +237,6 @@ fn status_class(status: StatusCode) -> &'static str {
     }
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
+fn too_many_headers() -> Response<Full<Bytes>> {
+    text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields\n")
 }

@@ -9,6 +9,7 @@ pub fn begin() {
     for outcome in ["done", "refused"] {
         metrics::counter!("standin_reloads_total", "outcome" => outcome).increment(0);
         metrics::counter!("standin_policy_swaps_total", "outcome" => outcome).increment(0);
+        metrics::counter!("standin_tls_reloads_total", "outcome" => outcome).increment(0);
     }
     for outcome in ["written", "dropped", "too_long", "failed", "deleted"] {
         metrics::counter!("standin_tapes_total", "outcome" => outcome).increment(0);
@@ -17,6 +18,8 @@ pub fn begin() {
         metrics::counter!("standin_policy_shadow_total", "slot" => crate::policy::PLATFORM, "outcome" => outcome).increment(0);
     }
     metrics::counter!("standin_http_retry_after_total").increment(0);
+    metrics::counter!("standin_connections_dropped_total").increment(0);
+    metrics::counter!("standin_connections_refused_total").increment(0);
     metrics::counter!("standin_admin_refused_total").increment(0);
     metrics::gauge!("standin_policy_refused").set(0.0);
     // A histogram is there as soon as somebody holds it.

@@ -1,0 +1,81 @@
+//! The pages for whoever operates this server: whether it lives, whether it can serve, and what it counted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::readiness::Readiness;
+use crate::standin::Standin;
+
+/// What a stopping server names as the part that cannot serve.
+const STOPPING: &str = "stopping";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Answers the pages.
+pub(super) struct Pages {
+    standin: Standin,
+    readiness: Readiness,
+    metrics: Option<PrometheusHandle>,
+    stopping: AtomicBool,
+}
+
+impl Pages {
+    pub(super) fn new(standin: Standin, metrics: Option<PrometheusHandle>) -> Self {
+        Self { readiness: Readiness::new(standin.clone()), standin, metrics, stopping: AtomicBool::new(false) }
+    }
+
+    /// From now on the server is not ready: it takes nothing new.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The page at this path; none where there is no such page.
+    pub(super) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        match path {
+            "/healthz" => Some(page(StatusCode::OK, TEXT, "ok\n".into())),
+            "/readyz" => Some(self.readiness().await),
+            "/metrics" => Some(self.metrics()),
+            _ => None,
+        }
+    }
+
+    async fn readiness(&self) -> Response<Full<Bytes>> {
+        // A stranger may read this page: it names the part; the cause is in the log.
+        let mut parts = self.readiness.unavailable().await.to_vec();
+        parts.extend(self.stopping.load(Ordering::Relaxed).then_some(STOPPING));
+        let status = if parts.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let mut body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": parts });
+        // The old modules serve on: nobody is to be sent elsewhere for that.
+        if let (Some(refusal), Some(body)) = (self.standin.policy_status().refused.values().next(), body.as_object_mut()) {
+            body.insert("policy_refused".to_owned(), refusal.code.into());
+        }
+        page(status, "application/json", body.to_string())
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match &self.metrics {
+            Some(metrics) => page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
+            None => page(StatusCode::NOT_FOUND, TEXT, "no metrics are kept\n".into()),
+        }
+    }
+}
+
+/// A page of plain text.
+pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    page(status, TEXT, body.to_owned())
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
