@@ -69,7 +69,7 @@ impl World {
         let world = Self { folder, issuer };
         std::fs::write(world.path("idp.jwks.json"), json!({ "keys": [jwk(&world.issuer)?] }).to_string())?;
         let config = world.config(Variant::default())?;
-        files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
+        files::generate(&config.keys.dir, &config.keys.algorithms, &SystemClock::default(), &SystemEntropy)?;
         Database::create(&config.directory)?;
         TapeKey::create(&world.path("record.key"), &SystemEntropy)?;
         std::fs::write(world.path("tokens.txt"), world.tokens()?.join("\n"))?;
@@ -181,7 +181,7 @@ fn text(variant: Variant) -> anyhow::Result<String> {
         r#"
 issuer = "{ISSUER}"
 listen = "127.0.0.1:0"
-keys = {{ dir = "keys", algorithm = "EdDSA" }}
+keys = {{ dir = "keys", algorithms = ["EdDSA"] }}
 directory = {{ url = "sqlite:directory.db" }}
 store = {{ url = "sqlite:store.db" }}
 audit = {{ path = "audit-{isolation}-{durability}-{remember}.jsonl", durability = "{durability}" }}

@@ -50,7 +50,7 @@ fn route(ports: &impl Ports, settings: &System, request: &HttpRequest) -> Result
         Face::Token => token::answer(ports, request),
         Face::OboMint => obo_mint::answer(ports, settings, request),
         Face::Jwks => Ok(Answer::public("application/jwk-set+json", ports.jwks())),
-        Face::Metadata => Ok(Answer::public("application/json", metadata::document(&settings.issuer).to_string())),
+        Face::Metadata => Ok(Answer::public("application/json", metadata::document(&settings.issuer, &ports.jwks()).to_string())),
     }
 }
 

@@ -190,6 +190,7 @@ stages! {
         AudienceInvalid: "audience.invalid", InvalidTarget, 400, Never, "the audience or resource is not valid", "A resource is an absolute URI without fragment (RFC 8707).";
         AudienceNotAllowed: "audience.not_allowed", InvalidTarget, 400, Never, "this client may not ask for this audience", "Add the audience to the registration of the client, and of the step if one is named.";
         FlowUnsupported: "audience.flow", InvalidTarget, 400, Never, "the audience's flow is not supported", "Register the audience with flow = \"local\".";
+        AudienceAlgorithms: "audience.algorithms", InvalidTarget, 400, Never, "tokens for these audiences are signed with different algorithms", "Ask for each audience by itself, or register them with one algorithm.";
         ScopeInvalid: "scope.invalid", InvalidScope, 400, Never, "the scope is not valid", "Send scope tokens of RFC 6749 section 3.3.";
         ScopeNotAllowed: "scope.not_allowed", InvalidScope, 400, Never, "a requested scope may not be granted", "Ask for less; the client's scope_mode is strict.";
         ScopeEmpty: "scope.empty", InvalidScope, 400, Never, "none of the requested scopes may be granted", "Ask for scopes that client, step, audience and subject share.";

@@ -25,6 +25,7 @@ pub(crate) use self::proof::{Proof, examine};
 pub use crate::bindings::keys::Purpose;
 use crate::bindings::types::{Allowance, Input};
 use crate::evidence::SeenDecision;
+use crate::registry::Algorithm;
 
 /// What may be granted at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,11 @@ impl Approval {
     /// The registered id of the caller.
     pub(crate) fn client_id(&self) -> &str {
         &self.proof.client.id
+    }
+
+    /// What the token is signed with; without it, with what the keys have for default.
+    pub(crate) fn algorithm(&self) -> Option<Algorithm> {
+        self.proof.algorithm
     }
 
     /// The actors before the caller, nearest first.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -24,7 +24,7 @@ use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOption
 use crate::guessing::Guessing;
 use crate::http::{Http, HttpCtx, ProviderError, ProxyError, ReqwestHttp};
 use crate::image::{ImageCache, ImageError};
-use crate::keys::files::{FileKeys, KeyFileError};
+use crate::keys::files::{FileKeys, KeyFileError, KeyFolder};
 use crate::keys::issuers::FetchError;
 use crate::keys::{Asker, IssuerKeySets, Keys, Verifier};
 use crate::policy::PLATFORM;
@@ -37,6 +37,7 @@ use crate::state::{self, RequestState};
 use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
 use crate::tape::{RecordError, Recorded, Recorder};
 
+mod follow;
 mod inspect;
 mod providers;
 mod reload;
@@ -131,6 +132,14 @@ pub enum BuildError {
         /// The cause.
         source: FetchError,
     },
+    /// A trusted issuer's set of keys is there, and nothing in it verifies a signature.
+    #[error("trusted issuer {name}: the key set has no usable key{}", reasons(.why))]
+    NoUsableKey {
+        /// The issuer's name.
+        name: String,
+        /// Why not, for each key.
+        why: Vec<String>,
+    },
     /// A provider.
     #[error("provider {name}: {source}")]
     Provider {
@@ -169,6 +178,7 @@ impl BuildError {
             | Self::Record(_)
             | Self::NoDirectory(_)
             | Self::IssuerKeys { .. }
+            | Self::NoUsableKey { .. }
             | Self::Provider { .. }
             | Self::NeedsRestart(_)
             | Self::NoClients
@@ -176,6 +186,11 @@ impl BuildError {
             | Self::Proxy(_) => None,
         }
     }
+}
+
+/// Behind what was said before: a colon and all of them.
+fn reasons(why: &[String]) -> String {
+    if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) }
 }
 
 /// Where the component comes from.
@@ -337,7 +352,7 @@ impl Builder {
         let options = self.runtime.unwrap_or_else(|| config.map(runtime_options).unwrap_or_default());
         let runtime = Runtime::new(options)?;
         let file_keys = match (&self.parts.keys, config) {
-            (None, Some(config)) => Some(open_keys(config, &self.clock)?),
+            (None, Some(config)) => Some(open_keys(None, config, &self.clock)?),
             (Some(_), _) | (None, None) => None,
         };
         let images = match (config, &file_keys) {
@@ -354,6 +369,7 @@ impl Builder {
             audit: None,
             lane: OnceLock::new(),
             store: config.map(|config| config.store.clone()),
+            followed: ArcSwapOption::new(file_keys.clone()),
             turn: Mutex::default(),
         };
         let keys = loader.keys(file_keys.clone())?;
@@ -372,6 +388,7 @@ impl Builder {
             None => Arc::new(ReqwestHttp::from_env()?),
         };
         let issuers = Arc::new(IssuerKeySets::new(Arc::clone(&http), Arc::clone(&self.clock)));
+        issuers.register(loaded.issuers);
         let directory = self.directory_part()?;
         let store = self.store_part()?;
         let http_ctx = HttpCtx::new(http, Arc::new(providers(config)?), timeout(|t| t.http, Duration::from_secs(5)), MAX_ANSWER);
@@ -486,8 +503,14 @@ pub fn log_options(config: &Config) -> LogOptions {
     }
 }
 
-fn open_keys(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<FileKeys>, BuildError> {
-    Ok(Arc::new(FileKeys::open(&config.keys.dir, key_retention(config), Arc::clone(clock))?))
+/// Our own keys as they are configured.
+pub fn key_folder(config: &Config) -> KeyFolder {
+    KeyFolder { dir: config.keys.dir.clone(), algorithms: config.keys.algorithms.clone(), retention: key_retention(config) }
+}
+
+/// `before` are the keys that this process signed with until now.
+fn open_keys(before: Option<&FileKeys>, config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<FileKeys>, BuildError> {
+    Ok(Arc::new(FileKeys::open_after(before, key_folder(config), Arc::clone(clock))?))
 }
 
 fn seal(keys: &FileKeys, purpose: &str) -> Zeroizing<[u8; 32]> {

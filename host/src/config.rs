@@ -15,7 +15,6 @@ mod restart;
 mod tests;
 mod value;
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +25,7 @@ use toml_edit::Document;
 pub use self::fault::{ConfigError, Fault, Problem, Report};
 use self::reader::{Faults, Repeated, Section};
 use crate::bounded;
+use crate::guard::{self, GuardError};
 use crate::hex;
 use crate::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 
@@ -81,8 +81,8 @@ pub struct Config {
 pub struct SigningKeys {
     /// The folder of the PEM files.
     pub dir: PathBuf,
-    /// EdDSA, ES256 or RS256.
-    pub algorithm: Algorithm,
+    /// What is signed with, at least one: of EdDSA, ES256 and RS256. The first is what audiences have for default.
+    pub algorithms: Vec<Algorithm>,
 }
 
 /// `[audit]`.
@@ -364,10 +364,14 @@ impl Config {
     /// Reads and checks a file. Relative paths in it start at its folder.
     ///
     /// # Errors
-    /// Where it cannot be read or has any fault; all its faults are in the error.
+    /// Where it cannot be read, somebody else can write it, or it has any fault; all its faults are in the error.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
-        let text = bounded::text(File::open(path).map_err(unreadable)?, MAX_FILE).map_err(|error| match error.kind() {
+        let file = guard::open(path).map_err(|error| match error {
+            GuardError::Io(errno) => unreadable(errno.into()),
+            source => ConfigError::Unguarded { file: path.to_owned(), source },
+        })?;
+        let text = bounded::text(file, MAX_FILE).map_err(|error| match error.kind() {
             ErrorKind::FileTooLarge => ConfigError::TooLong { file: path.to_owned(), limit: MAX_FILE },
             _ => unreadable(error),
         })?;
@@ -413,7 +417,7 @@ impl Config {
         let timeouts = host::timeouts(root.section("timeouts"));
         let own = issuer.as_ref().map(|issuer| issuer.value.as_str());
         let issuers = issuer::read_all(root.sections("trusted_issuer"), own, base);
-        let audiences = downstream::audiences(root.sections("audience"), limits.max_ttl);
+        let audiences = downstream::audiences(root.sections("audience"), &keys.algorithms, limits.max_ttl);
         let providers = downstream::providers(root.sections("provider"), base, timeouts.http);
         let context = client::Context { audiences: &audiences.ids, caller_issuers: &issuers.callers, max_ttl: limits.max_ttl };
         let clients = client::read_all(root.sections("client"), &context);

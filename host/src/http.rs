@@ -18,6 +18,8 @@ use crate::bindings::http::{HttpError as WireError, Request, Response};
 use crate::evidence::Evidence;
 use crate::tape::Taped;
 
+/// How we introduce ourselves to other servers.
+pub const USER_AGENT: &str = concat!("standin/", env!("CARGO_PKG_VERSION"));
 /// The longest body a component may send, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 /// The most headers a component may send.

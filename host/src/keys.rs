@@ -1,5 +1,6 @@
 //! Import `keys`: signing and verification. The port, and its link to the component.
 
+mod der;
 pub mod files;
 mod folder;
 mod index;
@@ -42,8 +43,8 @@ const MAX_TEXT: usize = 4_096;
 /// Why a key could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// There is no active key.
-    #[error("there is no active signing key")]
+    /// There is no active key of this algorithm.
+    #[error("there is no active signing key of the algorithm")]
     NoActiveKey,
     /// The key store does not answer or fails.
     #[error("the key store is unavailable: {0}")]
@@ -65,11 +66,12 @@ pub trait VerifyingKey: Send + Sync + std::fmt::Debug {
 /// Our own keys. One value is one consistent key set: it never changes while a request holds it.
 #[async_trait]
 pub trait Keys: Send + Sync + 'static {
-    /// Signs `claims` (a JSON object) with the active key as a compact JWS with this `typ`.
+    /// Signs `claims` (a JSON object) as a compact JWS with this `typ`, with the active key of this algorithm, or of the one that is
+    /// the default where none is asked for.
     ///
     /// # Errors
     /// Where nothing could be signed.
-    async fn sign(&self, typ: &str, claims: &str) -> Result<String, KeysError>;
+    async fn sign(&self, algorithm: Option<Algorithm>, typ: &str, claims: &str) -> Result<String, KeysError>;
     /// The public keys as a JWK set: next, active and retired ones.
     fn jwks(&self) -> Arc<str>;
     /// The public key with this `kid`.
@@ -159,7 +161,8 @@ impl KeysView<'_> {
             KeyError::Refused(refusal.to_string())
         })?;
         let announced = self.record(&approval, &covered, event).await?;
-        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(typ(purpose), claims)).await {
+        // The audience's registration chooses the key, never the component.
+        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(approval.algorithm(), typ(purpose), claims)).await {
             Ok(Ok(token)) => {
                 announced.done();
                 return Ok(token);

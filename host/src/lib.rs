@@ -36,7 +36,7 @@
 //!     "#,
 //!     folder.path(),
 //! )?;
-//! keys::files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
+//! keys::files::generate(&config.keys.dir, &config.keys.algorithms, &SystemClock::default(), &SystemEntropy)?;
 //! let people = r#"{
 //!     "accounts": [{ "id": "acme-eu", "tenant": "acme" }],
 //!     "users": [{ "id": "u-1", "email": "alice@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu" }],
@@ -88,6 +88,7 @@ pub mod directory;
 mod door;
 pub mod engine;
 pub mod evidence;
+pub mod guard;
 mod guessing;
 mod hex;
 pub mod http;
@@ -113,7 +114,8 @@ pub use standin_guest::mint::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};
 pub use crate::builder::{
-    AUDIT_SEAL, BuildError, Builder, COMPONENT, LoadError, Unusable, inspect, key_retention, log_options, policy_trust,
+    AUDIT_SEAL, BuildError, Builder, COMPONENT, LoadError, Unusable, inspect, key_folder, key_retention, log_options,
+    policy_trust,
 };
 pub use crate::call::{Decision, Permit, Target};
 pub use crate::shared::Snapshot;

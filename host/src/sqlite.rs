@@ -1,4 +1,9 @@
 //! The embedded database that directory and store share: its url, its file, its schema, and a bounded pool of read connections.
+//!
+//! Where this process can write neither the file nor beside it, as on a volume that is mounted read-only, the database is read as it
+//! lies there, without locks; another file that is put in its place is taken up.
+
+mod media;
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -9,6 +14,8 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use self::media::Access;
 
 /// The most read connections of one database. Reads never wait for anything but the disk, so more than there are threads is waste.
 pub const MAX_READERS: usize = 16;
@@ -27,7 +34,7 @@ pub enum SqliteError {
     #[error("the database file does not exist")]
     Missing,
     /// Others than the owner may read or write the file.
-    #[error("the database file has mode {mode:04o}, but only its owner may have access (0600)")]
+    #[error("the database file has mode {mode:04o}, but only its owner may have access (0600), or a group read it (0440)")]
     Permissions {
         /// The file's permission bits.
         mode: u32,
@@ -46,6 +53,14 @@ pub enum SqliteError {
     /// The file is no longer the one that was opened.
     #[error("the database file was moved, deleted or replaced while in use")]
     Moved,
+    /// It has to be written, and cannot be.
+    #[error("the database file, or the folder it lies in, is read-only")]
+    ReadOnly,
+    /// It cannot be written, and its last changes lie in a file beside it.
+    #[error(
+        "the database is read-only, and its last changes are still in the `-wal` file beside it: close it where it is written"
+    )]
+    Unsettled,
     /// All read connections stayed in use.
     #[error("no read connection became free in time")]
     Exhausted,
@@ -71,14 +86,16 @@ pub(crate) fn path_of_url(url: &str, base: &Path) -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
-    file: FileId,
+    access: Access,
     busy_timeout: Duration,
     readers: Mutex<Readers>,
     freed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Readers {
+    /// The file that they read.
+    file: FileId,
     idle: Vec<Connection>,
     open: usize,
 }
@@ -96,9 +113,13 @@ impl Database {
     /// Where the file is missing, open to others, not ours, or broken.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
         let file = checked_file(path)?;
-        let database =
-            Self { path: path.to_owned(), file, busy_timeout: BUSY_TIMEOUT, readers: Mutex::default(), freed: Condvar::new() };
-        migrate(&mut database.connect()?)?;
+        let readers = Mutex::new(Readers { file, idle: Vec::new(), open: 0 });
+        let access = media::access(path).map_err(SqliteError::File)?;
+        let database = Self { path: path.to_owned(), access, busy_timeout: BUSY_TIMEOUT, readers, freed: Condvar::new() };
+        match access {
+            Access::Writes => migrate(&mut database.connect()?)?,
+            Access::Reads => database.check_settled()?,
+        }
         Ok(database)
     }
 
@@ -125,6 +146,9 @@ impl Database {
 
     /// A new connection that may write.
     pub(crate) fn connect(&self) -> Result<Connection, SqliteError> {
+        if self.access == Access::Reads {
+            return Err(SqliteError::ReadOnly);
+        }
         self.check_file()?;
         let connection = self.connection()?;
         // NORMAL could forget the last commits when the power fails, and with them a `jti` that was already used.
@@ -138,8 +162,8 @@ impl Database {
     /// A connection on which something failed is closed; the next read opens another.
     pub(crate) fn read<T, E: From<SqliteError>>(&self, job: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
         self.check_file()?;
-        let idle = self.reserve()?;
-        let mut lease = Lease { database: self, connection: None };
+        let (file, idle) = self.reserve()?;
+        let mut lease = Lease { database: self, file, connection: None };
         let connection = match idle {
             Some(connection) => connection,
             None => self.reader()?,
@@ -154,15 +178,39 @@ impl Database {
     /// Whether the file is still the one that was opened. SQLite itself would go on with a deleted one, and what it writes would be lost.
     pub(crate) fn check_file(&self) -> Result<(), SqliteError> {
         match fs::metadata(&self.path) {
-            Ok(found) if FileId::of(&found) == self.file => Ok(()),
-            Ok(_) => Err(SqliteError::Moved),
+            Ok(found) if FileId::of(&found) == self.readers().file => Ok(()),
+            Ok(_) => match self.access {
+                Access::Writes => Err(SqliteError::Moved),
+                Access::Reads => self.follow(),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SqliteError::Moved),
             Err(error) => Err(SqliteError::File(error)),
         }
     }
 
-    /// Reserves a place among the open read connections; `None` where the caller has to open one.
-    fn reserve(&self) -> Result<Option<Connection>, SqliteError> {
+    /// Goes over to the file that was put in the place of the one before.
+    fn follow(&self) -> Result<(), SqliteError> {
+        let file = checked_file(&self.path)?;
+        self.check_settled()?;
+        let mut readers = self.readers();
+        if readers.file != file {
+            readers.file = file;
+            readers.open = readers.open.saturating_sub(readers.idle.len());
+            readers.idle.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether the file by itself is the whole database, of a schema that we know.
+    fn check_settled(&self) -> Result<(), SqliteError> {
+        if media::has_log(&self.path) {
+            return Err(SqliteError::Unsettled);
+        }
+        if pending(&self.connection()?)?.is_empty() { Ok(()) } else { Err(SqliteError::ReadOnly) }
+    }
+
+    /// Reserves a place among the open read connections of the file; `None` where the caller has to open one.
+    fn reserve(&self) -> Result<(FileId, Option<Connection>), SqliteError> {
         let full = |readers: &mut Readers| readers.idle.is_empty() && readers.open >= MAX_READERS;
         let (mut readers, waited) =
             self.freed.wait_timeout_while(self.readers(), self.busy_timeout, full).unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +221,7 @@ impl Database {
         if idle.is_none() {
             readers.open += 1;
         }
-        Ok(idle)
+        Ok((readers.file, idle))
     }
 
     fn reader(&self) -> Result<Connection, SqliteError> {
@@ -185,10 +233,18 @@ impl Database {
     }
 
     fn connection(&self) -> Result<Connection, SqliteError> {
-        // Without SQLITE_OPEN_CREATE and SQLITE_OPEN_URI: the path is a path, of a file that is there. The library that is built in reads a
-        // name that begins with `file:` as a URI all the same; one that begins with a folder does not.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(Path::new(".").join(&self.path), flags)?;
+        // Without SQLITE_OPEN_CREATE: the file is there. The library that is built in reads a name that begins with `file:` as a URI
+        // also without SQLITE_OPEN_URI; one that begins with a folder does not.
+        let connection = match self.access {
+            Access::Writes => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                Connection::open_with_flags(Path::new(".").join(&self.path), flags)?
+            }
+            Access::Reads => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                Connection::open_with_flags(media::immutable(&self.path), flags)?
+            }
+        };
         connection.busy_timeout(self.busy_timeout)?;
         prepare(&connection)?;
         Ok(connection)
@@ -202,6 +258,7 @@ impl Database {
 /// A place among the open read connections; gives back the connection, or where there is none, only the place.
 struct Lease<'a> {
     database: &'a Database,
+    file: FileId,
     connection: Option<Connection>,
 }
 
@@ -209,8 +266,8 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         let mut readers = self.database.readers();
         match self.connection.take() {
-            Some(connection) => readers.idle.push(connection),
-            None => readers.open = readers.open.saturating_sub(1),
+            Some(connection) if readers.file == self.file => readers.idle.push(connection),
+            Some(_) | None => readers.open = readers.open.saturating_sub(1),
         }
         drop(readers);
         self.database.freed.notify_one();
@@ -245,7 +302,11 @@ fn checked_file(path: &Path) -> Result<FileId, SqliteError> {
         _ => SqliteError::File(error),
     })?;
     let mode = found.mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(FileId::of(&found)) } else { Err(SqliteError::Permissions { mode }) }
+    if mode & 0o077 == 0 || mode == media::READ_BY_A_GROUP {
+        Ok(FileId::of(&found))
+    } else {
+        Err(SqliteError::Permissions { mode })
+    }
 }
 
 /// What every connection needs, whatever it is for.

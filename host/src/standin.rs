@@ -54,7 +54,7 @@ pub struct Standin {
 /// Which part cannot serve now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotReady {
-    /// `directory`, `store` or `audit`.
+    /// `directory`, `store`, `audit` or `keys`.
     pub part: &'static str,
     /// Why, for the operator.
     pub cause: String,
@@ -161,7 +161,14 @@ impl Standin {
             asked("store", async { shared.store.ready().await.map_err(|error| format!("{error:?}")) }),
             asked("audit", async { shared.audit.ready().await.map_err(|error| error.to_string()) }),
         );
-        [parts.0, parts.1, parts.2].into_iter().flatten().collect()
+        let keys = (!self.keys_are_fresh())
+            .then(|| NotReady { part: "keys", cause: "the key folder was not seen as it was read for too long".to_owned() });
+        [parts.0, parts.1, parts.2, keys].into_iter().flatten().collect()
+    }
+
+    /// The names of the trusted issuers whose key set, as it was last fetched, has no key that verifies anything.
+    pub fn issuers_without_keys(&self) -> Vec<String> {
+        self.inner.shared.verifier.issuers().without_keys()
     }
 
     /// Closes the file of the audit log that is written, with a signed checkpoint, and goes on in a new one.
@@ -252,6 +259,7 @@ impl Standin {
     async fn begin(&self, asked: Asked, peer: Option<Peer>, taped: bool) -> Result<Call, Failure> {
         let inner = &self.inner;
         let Asked { place, since, correlation_id } = asked;
+        self.follow_keys().await;
         let snapshot = inner.shared.snapshot.load_full();
         let recorder = inner.recorder.as_ref().filter(|_| taped);
         let tape = recorder.map(|recorder| recorder.tape(&correlation_id)).unwrap_or_default();

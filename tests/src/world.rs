@@ -60,7 +60,7 @@ impl World {
         let world = Self { folder, idp, config: text };
         std::fs::write(world.path("standin.toml"), &world.config).expect("standin.toml");
         let config = world.config();
-        files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy).expect("keys");
+        files::generate(&config.keys.dir, &config.keys.algorithms, &SystemClock::default(), &SystemEntropy).expect("keys");
         let database = Database::create(&config.directory).expect("a database");
         import::import(&database, document.to_string().as_bytes(), Mode::Replace).expect("a directory");
         world
@@ -170,7 +170,7 @@ pub fn config(jwks_uri: &str) -> String {
         r#"
 issuer = "{ISSUER}"
 listen = "127.0.0.1:8080"
-keys = {{ dir = "keys", algorithm = "EdDSA" }}
+keys = {{ dir = "keys", algorithms = ["EdDSA"] }}
 directory = {{ url = "sqlite:directory.db" }}
 store = {{ url = "sqlite:store.db" }}
 audit = {{ path = "audit.jsonl", durability = "os" }}

@@ -14,7 +14,7 @@ use standin::clock::Clock as _;
 use standin::decision_point::{Judge, JudgeError, Judgement, Question};
 use standin::endpoint::HttpRequest;
 use standin::keys::{Keys, KeysError, VerifyingKey};
-use standin::registry::{Audience, Client, Issuer, IssuerKeys, Registry, System};
+use standin::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys, Registry, System};
 use standin::store::{MemoryStore, Space, Store as _};
 use standin::types::{Allowance, Attribute, Credential, Descriptor, DpopProof, Effect, IdType, Request, Subject, Token, Verdict};
 use standin::{Builder, Decision, JWT_TYPE};
@@ -79,7 +79,7 @@ struct Mute(Arc<dyn Keys>);
 
 #[async_trait]
 impl Keys for Mute {
-    async fn sign(&self, _typ: &str, _claims: &str) -> Result<String, KeysError> {
+    async fn sign(&self, _algorithm: Option<Algorithm>, _typ: &str, _claims: &str) -> Result<String, KeysError> {
         Err(KeysError::NoActiveKey)
     }
 
@@ -96,7 +96,7 @@ impl Keys for Mute {
     }
 }
 
-/// A registry that forgets every client after so many questions, and whose audiences have a flow of a later version.
+/// A registry that forgets every client after so many questions, and whose audiences have a flow and algorithms of a later version.
 struct Odd {
     inner: Arc<dyn Registry>,
     clients: AtomicUsize,
@@ -123,7 +123,8 @@ impl Registry for Odd {
 
     fn find_audience(&self, id: &str) -> Option<Arc<Audience>> {
         let audience = self.inner.find_audience(id)?;
-        Some(Arc::new(Audience { flow: self.flow.to_owned(), ..(*audience).clone() }))
+        let attributes = vec![Attribute { name: "algorithm".into(), value: json!(format!("of {id}")).to_string() }];
+        Some(Arc::new(Audience { flow: self.flow.to_owned(), attributes, ..(*audience).clone() }))
     }
 
     fn secret_digests(&self, client: &str) -> Vec<[u8; 32]> {
@@ -285,6 +286,8 @@ async fn grant_codes(world: &World) -> Vec<String> {
         codes.push(asked(world.builder(), request).await);
     }
     codes.push(asked(odd(world, usize::MAX, "exchange").await, bob()).await);
+    let both = Request { audience: vec![API.into(), LEDGER.into()], ..bob() };
+    codes.push(asked(odd(world, usize::MAX, "local").await, both).await);
     codes
 }
 

@@ -27,7 +27,7 @@ struct Golden {
 impl Golden {
     async fn new(algorithm: &str) -> Self {
         let change = |config: &mut String| {
-            *config = config.replace("algorithm = \"EdDSA\"", &format!("algorithm = \"{algorithm}\""));
+            *config = config.replace("[\"EdDSA\"]", &format!("[\"{algorithm}\"]"));
             config.push_str(PATIENT);
         };
         let world = World::with(change, |_| {}).await;

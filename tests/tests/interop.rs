@@ -19,7 +19,7 @@ use standin_tests::world::{API, ISSUER, LEDGER, PATIENT, World};
 /// A token and the key set, both fetched over HTTP.
 async fn fetch(algorithm: &str) -> (String, Value) {
     let change = |config: &mut String| {
-        *config = config.replace("algorithm = \"EdDSA\"", &format!("algorithm = \"{algorithm}\""));
+        *config = config.replace("[\"EdDSA\"]", &format!("[\"{algorithm}\"]"));
         config.push_str(PATIENT);
     };
     let world = World::with(change, |_| {}).await;

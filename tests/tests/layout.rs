@@ -53,8 +53,8 @@ const HOST: Layout = Layout {
     source: "../host/src",
     layers: &[
         &[
-            "address", "bindings", "bounded", "clock", "hex", "peer", "door", "guessing", "claimed", "secret", "json", "sqlite",
-            "evidence", "config",
+            "address", "bindings", "bounded", "guard", "clock", "hex", "peer", "door", "guessing", "claimed", "secret", "json",
+            "sqlite", "evidence", "config",
         ],
         &["approval", "record"],
         &["tape"],

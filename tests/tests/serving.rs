@@ -6,6 +6,7 @@ use std::time::Duration;
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin::endpoint::HttpResponse;
+use standin::keys::files::Rotation;
 use standin_tests::idp::claims_of;
 use standin_tests::ports::{NoAudit, NoDirectory, NoStore};
 use standin_tests::requests::{basic, body, http, request, token, user};
@@ -232,7 +233,8 @@ async fn a_reload_is_whole_or_not_at_all() {
     let rotated = world.config();
     let clock = standin::clock::SystemClock::default();
     let retention = standin::key_retention(&rotated);
-    standin::keys::files::rotate(&rotated.keys.dir, None, retention, &clock, &standin::clock::SystemEntropy).unwrap();
+    let rotation = Rotation { rotated: &rotated.keys.algorithms, signing: &rotated.keys.algorithms, retention };
+    standin::keys::files::rotate(&rotated.keys.dir, rotation, &clock, &standin::clock::SystemEntropy).unwrap();
     standin.reload(rotated).await.unwrap();
     assert_eq!(standin.mint_on_behalf(bob()).await.unwrap_err().code, "caller.invalid");
     let after = standin.mint_on_behalf(request("svc-renamed", user("bob@example.com"))).await.unwrap();

@@ -194,7 +194,20 @@ fn audiences(
     if names.len() > MAX_AUDIENCES {
         return Err(Problem::at(GrantError::AudienceInvalid, "audience"));
     }
-    names.into_iter().map(|name| audience(ports, client, step, tenant, name)).collect()
+    let audiences: Vec<Audience> =
+        names.into_iter().map(|name| audience(ports, client, step, tenant, name)).collect::<Result<_, _>>()?;
+    // A token has one signature. The host chooses the key; here the refusal gets its name.
+    let mut algorithms = audiences.iter().map(algorithm);
+    let first = algorithms.next();
+    match algorithms.all(|other| Some(other) == first) {
+        true => Ok(audiences),
+        false => Err(Problem::at(GrantError::AudienceAlgorithms, "audience")),
+    }
+}
+
+/// What an audience's registration says of the signature.
+fn algorithm(audience: &Audience) -> Option<&str> {
+    audience.attributes.iter().find(|attribute| attribute.name == "algorithm").map(|attribute| attribute.value.as_str())
 }
 
 /// An unknown audience, one that is not the client's or the step's and one that does not serve the tenant get the same answer.

@@ -11,7 +11,7 @@ use super::subject::{self, Subject};
 use super::{caller, facts};
 use crate::bindings::types::{Attribute, Input, Party};
 use crate::evidence::Evidence;
-use crate::registry::{Client, Registry, Step};
+use crate::registry::{Algorithm, Client, Registry, Step, signing_algorithm};
 
 /// Why the host does not approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +142,9 @@ pub enum Unproven {
     /// An audience is registered for another flow.
     #[error("an audience is registered for another flow")]
     AudienceFlow,
+    /// The audiences' tokens are signed with different algorithms, and a token has one signature; or with none that there is.
+    #[error("the audiences are not registered for one algorithm")]
+    AudienceAlgorithm,
     /// The lifetime is zero or exceeds a limit.
     #[error("the lifetime exceeds a limit")]
     Lifetime,
@@ -167,6 +170,8 @@ pub(crate) struct Proof {
     pub(super) subject: Subject,
     pub(super) issuer: String,
     pub(super) permit_ttl: u64,
+    /// What the token is signed with; without it, with what the keys have for default.
+    pub(super) algorithm: Option<Algorithm>,
     /// Where the tenant is reached by crossing: from where.
     pub(crate) origin: Option<String>,
     /// The facts that no policy is told, for they are not of their type.
@@ -206,7 +211,8 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
         input.ttl = remaining(input.ttl, end.saturating_sub(now), permit_ttl)?;
     }
     limit(input, &client, step, &subject, registry)?;
-    Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl, origin, left_out })
+    let algorithm = algorithm(&input.audience, registry)?;
+    Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl, algorithm, origin, left_out })
 }
 
 /// Takes out whatever could pass for a fact of the host's.
@@ -287,6 +293,20 @@ fn limit(
         longest = longest.min(audience.max_ttl.map_or(longest, u64::from));
     }
     if input.ttl == 0 || u64::from(input.ttl) > longest { Err(Unproven::Lifetime) } else { Ok(()) }
+}
+
+/// What tokens for all of these audiences are signed with. Where they do not agree there is no such token: a verifier takes its own
+/// algorithm, and of one token only one of them could.
+fn algorithm(audiences: &[String], registry: &dyn Registry) -> Result<Option<Algorithm>, Unproven> {
+    let mut chosen = None;
+    for name in audiences {
+        let audience = registry.find_audience(name).ok_or(Unproven::AudienceUnregistered)?;
+        let own = signing_algorithm(&audience).map_err(|_| Unproven::AudienceAlgorithm)?;
+        if *chosen.get_or_insert(own) != own {
+            return Err(Unproven::AudienceAlgorithm);
+        }
+    }
+    Ok(chosen.flatten())
 }
 
 fn within(asked: &[String], given: &[String]) -> bool {

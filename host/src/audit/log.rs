@@ -347,7 +347,7 @@ impl Inner {
         let hash = hex::encode(&at.hash);
         let claims = json!({ "seq": at.seq, "hash": hash, "time": line::time(now) }).to_string();
         let keys = Arc::clone(&*self.keys.read().unwrap_or_else(PoisonError::into_inner));
-        let jws = timeout(limit, keys.sign(CHECKPOINT_TYP, &claims)).await.map_err(|_| AuditError::TimedOut)??;
+        let jws = timeout(limit, keys.sign(None, CHECKPOINT_TYP, &claims)).await.map_err(|_| AuditError::TimedOut)??;
         let mut checkpoint = json!({ "event": "checkpoint", "head": { "seq": at.seq, "hash": hash }, "jws": jws });
         if let (Some(number), Some(members)) = (closes, checkpoint.as_object_mut()) {
             members.insert("closes".to_owned(), number.into());

@@ -19,6 +19,7 @@ use super::{AuditLog, Durability, LogOptions, SealKey};
 use crate::clock::Clock;
 use crate::keys::{Keys, KeysError, VerifyingKey};
 use crate::record::Event;
+use crate::registry::Algorithm;
 
 /// A clock that a test moves.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl TestKeys {
 
 #[async_trait]
 impl Keys for TestKeys {
-    async fn sign(&self, typ: &str, claims: &str) -> Result<String, KeysError> {
+    async fn sign(&self, _algorithm: Option<Algorithm>, typ: &str, claims: &str) -> Result<String, KeysError> {
         if self.fails.load(Ordering::Relaxed) {
             Err(KeysError::Unavailable("the test says so".to_owned()))
         } else {

@@ -1,16 +1,12 @@
 //! What a configuration names, looked at without putting it to use: nothing is made, changed or locked.
 
-use std::fs::File;
-
 use super::policy::{self, LoadError, check_cases, file_of, limits, policy_trust};
 use super::providers::providers;
 use super::{BuildError, Config, DIRECTORY, STORE, open_keys};
-use crate::bounded;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, IssuerRegistration, PolicySource};
 use crate::engine::{Runtime, RuntimeOptions};
-use crate::keys::issuers::FetchError;
-use crate::keys::jwk::{KeySet, MAX_SET_BYTES};
+use crate::keys::issuers::{Registered, read_file};
 use crate::policy::trust::Trust;
 use crate::policy::{PLATFORM, PolicyError, PolicyModule, tenant_slot};
 use crate::registry::JwksSource;
@@ -36,7 +32,7 @@ pub fn inspect(config: &Config) -> Vec<Unusable> {
         (key, usable)
     };
     let mut found: Vec<(String, Result<(), BuildError>)> = vec![
-        ("keys.dir".into(), open_keys(config, &clock).map(drop)),
+        ("keys.dir".into(), open_keys(None, config, &clock).map(drop)),
         policy("policy.module".into(), PLATFORM.to_owned(), &config.policy.platform),
     ];
     let tenants = config.policy.tenants.iter().enumerate();
@@ -98,13 +94,27 @@ fn store(config: &Config) -> Result<(), BuildError> {
     }
 }
 
-/// Whether the issuer's keys are there, where they are in a file. Those behind a URL are fetched when first needed.
-pub(super) fn issuer_keys(issuer: &IssuerRegistration) -> Result<(), BuildError> {
-    let JwksSource::File(path) = &issuer.keys.source else { return Ok(()) };
-    let read = || -> Result<(), FetchError> {
-        let file = File::open(path).map_err(|error| FetchError::File(error.kind()))?;
-        let bytes = bounded::read(file, MAX_SET_BYTES as u64).map_err(|error| FetchError::File(error.kind()))?;
-        Ok(KeySet::parse(&bytes).map(drop)?)
+/// Where the issuer's keys come from, and what is there where they are in a file. Those behind a URL are fetched when first needed.
+pub(super) fn registered(issuer: &IssuerRegistration) -> Result<Registered, BuildError> {
+    let IssuerRegistration { issuer, keys } = issuer;
+    let set = match &keys.source {
+        JwksSource::Url(_) => None,
+        JwksSource::File(path) => {
+            let unreadable = |source| BuildError::IssuerKeys { name: issuer.name.clone(), path: path.clone(), source };
+            Some(read_file(path).map_err(unreadable)?)
+        }
     };
-    read().map_err(|source| BuildError::IssuerKeys { name: issuer.issuer.name.clone(), path: path.clone(), source })
+    Ok(Registered { name: issuer.name.clone(), source: keys.source.clone(), set })
+}
+
+/// Whether the issuer's keys are there, and one at least verifies something. A server on it starts all the same: the others' tokens
+/// are none of this issuer's business.
+fn issuer_keys(issuer: &IssuerRegistration) -> Result<(), BuildError> {
+    match registered(issuer)?.set {
+        Some(set) if set.is_empty() => {
+            let why = set.left_out().iter().map(ToString::to_string).collect();
+            Err(BuildError::NoUsableKey { name: issuer.issuer.name.clone(), why })
+        }
+        Some(_) | None => Ok(()),
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
 use tokio::sync::Mutex;
 
@@ -19,10 +20,11 @@ use crate::hex;
 use crate::image::{self, ImageCache};
 use crate::keys::Keys;
 use crate::keys::files::FileKeys;
+use crate::keys::issuers::Registered;
 use crate::policy::rollout::{self, Rollout};
 use crate::policy::{PolicySlots, ShadowLane};
 use crate::record::{self, SlotChange};
-use crate::registry::{JwksSource, Registrations, Registry};
+use crate::registry::{Registrations, Registry};
 use crate::shared::Snapshot;
 use crate::sqlite::{Database, SqliteError};
 use crate::standin::{Inner, Standin};
@@ -42,6 +44,8 @@ pub(crate) struct Loader {
     pub(super) lane: OnceLock<ShadowLane>,
     /// The database of the store, where a configuration names one.
     pub(super) store: Option<PathBuf>,
+    /// The keys, where they are files: what becomes of these is taken up.
+    pub(super) followed: ArcSwapOption<FileKeys>,
     /// Changes take turns.
     pub(super) turn: Mutex<()>,
 }
@@ -49,6 +53,8 @@ pub(crate) struct Loader {
 /// A snapshot, and its policies where they are modules.
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
+    /// Where the keys of its issuers come from.
+    pub(super) issuers: Vec<Registered>,
     pub(super) slots: Option<Arc<PolicySlots>>,
     /// What was not taken up, and why.
     pub(super) refused: Vec<Refused>,
@@ -80,10 +86,11 @@ impl Loader {
     }
 
     pub(super) fn load(&self, config: Option<&Config>, keys: Arc<dyn Keys>) -> Result<Loaded, BuildError> {
+        let mut issuers = Vec::new();
         let registry: Arc<dyn Registry> = match (&self.parts.registry, config) {
             (Some(registry), _) => Arc::clone(registry),
             (None, Some(config)) => {
-                config.issuers.iter().try_for_each(inspect::issuer_keys)?;
+                issuers = config.issuers.iter().map(inspect::registered).collect::<Result<_, _>>()?;
                 Arc::new(Registrations::from_config(config))
             }
             (None, None) => return Err(BuildError::Missing("registry")),
@@ -95,7 +102,7 @@ impl Loader {
                 (Arc::clone(&slots) as Arc<dyn Judge>, Some(slots), refused)
             }
         };
-        Ok(Loaded { snapshot: Snapshot { registry, keys, judge }, slots, refused })
+        Ok(Loaded { snapshot: Snapshot { registry, keys, judge }, issuers, slots, refused })
     }
 
     pub(super) fn store_database(&self) -> Result<Database, LoadError> {
@@ -134,11 +141,10 @@ impl Standin {
         self.change("reload", move |inner| {
             let file_keys = match &inner.loader.parts.keys {
                 Some(_) => None,
-                None => Some(open_keys(&config, &inner.loader.clock)?),
+                None => Some(open_keys(inner.loader.followed.load().as_deref(), &config, &inner.loader.clock)?),
             };
-            let loaded = inner.loader.load(Some(&config), inner.loader.keys(file_keys)?)?;
-            let issuers = config.issuers.iter().map(|issuer| issuer.keys.source.clone()).collect();
-            Ok(Planned { issuers: Some(issuers), configured: Some(config.policy), ..Planned::of(loaded) })
+            let loaded = inner.loader.load(Some(&config), inner.loader.keys(file_keys.clone())?)?;
+            Ok(Planned { file_keys, registers: true, configured: Some(config.policy), ..Planned::of(loaded) })
         })
         .await
     }
@@ -177,7 +183,7 @@ impl Standin {
 
     /// Plans a change, records it, and only then puts it in place: one change after the other, and each to its end, whoever asked
     /// for it and has gone.
-    async fn change(
+    pub(super) async fn change(
         &self,
         because: &'static str,
         plan: impl FnOnce(&Inner) -> Result<Planned, BuildError> + Send + 'static,
@@ -198,7 +204,8 @@ impl Standin {
     }
 
     async fn take(&self, planned: Planned, because: &'static str) -> Result<(), BuildError> {
-        let Planned { loaded: Loaded { snapshot, slots, refused: kept }, issuers, configured, rolled_back } = planned;
+        let Planned { loaded, file_keys, registers, configured, rolled_back } = planned;
+        let Loaded { snapshot, issuers, slots, refused: kept } = loaded;
         let mut announced = None;
         if let Some(slots) = &slots {
             announced = self.inner.loader.record(slots, because).await?;
@@ -209,8 +216,11 @@ impl Standin {
         if let Some(log) = &self.inner.log {
             log.replace_keys(Arc::clone(&snapshot.keys));
         }
-        if let Some(issuers) = issuers {
-            self.inner.shared.verifier.issuers().retain(issuers.iter());
+        if file_keys.is_some() {
+            self.inner.loader.followed.store(file_keys);
+        }
+        if registers {
+            self.inner.shared.verifier.issuers().register(issuers);
         }
         self.inner.shared.snapshot.store(Arc::new(snapshot));
         if let Some(announced) = announced {
@@ -289,18 +299,20 @@ impl Loader {
 }
 
 /// A change that was looked at and found good.
-struct Planned {
-    loaded: Loaded,
-    /// Where the keys of the issuers that stay come from, where these change.
-    issuers: Option<Vec<JwksSource>>,
+pub(super) struct Planned {
+    pub(super) loaded: Loaded,
+    /// The keys, where they are files and were read again.
+    pub(super) file_keys: Option<Arc<FileKeys>>,
+    /// Whether it has other issuers.
+    pub(super) registers: bool,
     /// What the policies are configured by afterwards.
-    configured: Option<config::Policy>,
-    rolled_back: Option<String>,
+    pub(super) configured: Option<config::Policy>,
+    pub(super) rolled_back: Option<String>,
 }
 
 impl Planned {
-    fn of(loaded: Loaded) -> Self {
-        Self { loaded, issuers: None, configured: None, rolled_back: None }
+    pub(super) fn of(loaded: Loaded) -> Self {
+        Self { loaded, file_keys: None, registers: false, configured: None, rolled_back: None }
     }
 }
 
@@ -308,7 +320,7 @@ impl Planned {
 fn with_slots(inner: &Inner, slots: Arc<PolicySlots>, refused: Vec<Refused>) -> Loaded {
     let live = inner.shared.snapshot.load_full();
     let judge = Arc::clone(&slots) as Arc<dyn Judge>;
-    Loaded { snapshot: Snapshot { judge, ..Snapshot::clone(&live) }, slots: Some(slots), refused }
+    Loaded { snapshot: Snapshot { judge, ..Snapshot::clone(&live) }, issuers: Vec::new(), slots: Some(slots), refused }
 }
 
 /// Keeps why the policies did not change, for whoever asks.

@@ -13,7 +13,7 @@ use standin::audit::{CHECKPOINT_TYP, SealKey, accept_damage};
 use standin::bounded;
 use standin::clock::SystemClock;
 use standin::config::Config;
-use standin::keys::files::{self, FileKeys};
+use standin::keys::files::{self, FileKeys, KeyFolder};
 use standin::keys::jwk::KeySet;
 use standin::keys::{Keys as _, is_signed_by};
 
@@ -100,7 +100,8 @@ fn check(args: &Verify) -> anyhow::Result<()> {
 
 /// Every key of the folder, also those that are retired.
 fn public_keys(folder: &Path) -> anyhow::Result<Arc<str>> {
-    Ok(FileKeys::open(folder, Duration::MAX, Arc::new(SystemClock::default()))?.jwks())
+    let folder = KeyFolder { dir: folder.to_owned(), algorithms: Vec::new(), retention: Duration::MAX };
+    Ok(FileKeys::open(folder, Arc::new(SystemClock::default()))?.jwks())
 }
 
 fn print(report: &Report) -> anyhow::Result<()> {

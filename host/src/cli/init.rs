@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if made.uid() != rustix::process::geteuid().as_raw() || made.mode() & 0o022 != 0 {
         bail!("{} belongs to another user or lets others write", dir.display());
     }
-    files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
+    files::generate(&config.keys.dir, &config.keys.algorithms, &SystemClock::default(), &SystemEntropy)?;
     Database::create(&config.directory)?;
     write_private(&dir.join("standin.toml"), &text)?;
     let stream = term::Stream::Out;
@@ -73,7 +73,7 @@ fn starter(args: &Args, digest: &str) -> String {
 issuer = {issuer}
 # Plain HTTP is served on loopback only.
 listen = "127.0.0.1:8080"
-keys = {{ dir = "keys", algorithm = "EdDSA" }}
+keys = {{ dir = "keys", algorithms = ["ES256", "EdDSA"] }}
 directory = {{ url = "sqlite:standin.db" }}
 store = {{ url = "sqlite:standin.db" }}
 audit = {{ path = "audit.jsonl", durability = "fsync" }}

@@ -202,6 +202,7 @@ async fn keep_up(standin: Standin, metrics: PrometheusHandle) {
     loop {
         interval.tick().await;
         metrics.run_upkeep();
+        standin.follow_keys().await;
         match standin.sweep().await {
             Ok(0) => {}
             Ok(swept) => tracing::debug!(swept, "store"),

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::fault::Problem;
 use super::reader::{Once, Section, values};
-use super::value::{audience, boolean, duration, lifetime, name, origin, path, scope, size, tenant, text};
+use super::value::{audience, boolean, choice, duration, lifetime, name, origin, path, scope, size, tenant, text};
 use super::{Provider, ProviderCredential};
-use crate::registry::Audience;
+use crate::bindings::types::Attribute;
+use crate::registry::{ALGORITHM, Algorithm, Audience};
 
 const MAX_PROVIDER_BODY: u32 = 16 * 1024 * 1024;
 
@@ -20,14 +21,14 @@ pub(super) struct Audiences {
 }
 
 /// Every `[[audience]]`.
-pub(super) fn audiences(sections: Vec<Section<'_>>, max_ttl: u32) -> Audiences {
+pub(super) fn audiences(sections: Vec<Section<'_>>, signing: &[Algorithm], max_ttl: u32) -> Audiences {
     let ids = sections.iter().filter_map(|section| section.peek("id").map(str::to_owned)).collect();
     let mut once = Once::default();
-    let registered = sections.into_iter().filter_map(|section| read_audience(section, max_ttl, &mut once)).collect();
+    let registered = sections.into_iter().filter_map(|section| read_audience(section, signing, max_ttl, &mut once)).collect();
     Audiences { registered, ids }
 }
 
-fn read_audience(mut section: Section<'_>, max_ttl: u32, once: &mut Once<String>) -> Option<Audience> {
+fn read_audience(mut section: Section<'_>, signing: &[Algorithm], max_ttl: u32, once: &mut Once<String>) -> Option<Audience> {
     let id = section.required("id", text(audience));
     if let Some(id) = &id {
         once.add(id.value.clone(), &id.place, section.faults);
@@ -38,8 +39,16 @@ fn read_audience(mut section: Section<'_>, max_ttl: u32, once: &mut Once<String>
     let max_ttl = section.optional("max_ttl", lifetime(max_ttl)).map(|found| found.value);
     let tenants = section.filled("tenants", text(tenant)).map(|tenants| values(&tenants));
     let unbound = section.or("unbound", boolean, false);
+    let known: Vec<_> = signing.iter().map(|algorithm| (algorithm.name(), *algorithm)).collect();
+    let algorithm = section.optional("algorithm", choice(&known)).map(|found| found.value).or_else(|| signing.first().copied());
     section.finish();
-    Some(Audience { id: id?.value, flow, provider: None, scopes, max_ttl, tenants, unbound, attributes: Vec::new() })
+    let attributes = algorithm.map(signed_with).into_iter().collect();
+    Some(Audience { id: id?.value, flow, provider: None, scopes, max_ttl, tenants, unbound, attributes })
+}
+
+/// Also the default is said: who asks for several audiences at once learns whether one signature can serve all.
+fn signed_with(algorithm: Algorithm) -> Attribute {
+    Attribute { name: ALGORITHM.to_owned(), value: serde_json::Value::from(algorithm.name()).to_string() }
 }
 
 /// Every `[[provider]]`.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::guard::GuardError;
+
 /// The longest part of a source line that a report shows, in characters.
 const EXCERPT: usize = 160;
 
@@ -16,6 +18,14 @@ pub enum ConfigError {
         file: PathBuf,
         /// The cause.
         source: std::io::Error,
+    },
+    /// Somebody else can write the file.
+    #[error("{}: {source}", file.display())]
+    Unguarded {
+        /// The file.
+        file: PathBuf,
+        /// How.
+        source: GuardError,
     },
     /// The file is longer than any configuration may be.
     #[error("{}: the file is longer than {limit} bytes", file.display())]
@@ -34,7 +44,7 @@ impl ConfigError {
     /// Every fault of the file, in its order; none where it could not be read.
     pub fn faults(&self) -> &[Fault] {
         match self {
-            Self::Unreadable { .. } | Self::TooLong { .. } => &[],
+            Self::Unreadable { .. } | Self::Unguarded { .. } | Self::TooLong { .. } => &[],
             Self::Faulty(report) => &report.faults,
         }
     }

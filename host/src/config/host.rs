@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::Problem;
-use super::reader::{Found, Section};
+use super::reader::{Found, Section, values};
 use super::value::{boolean, choice, duration, integer, lifetime, path, share, size, sqlite, text};
 use super::{AuditLog, Durability, FAILURES, Isolation, Limits, Record, Runtime, Server, SigningKeys, Timeouts, Tls};
 use crate::registry::Algorithm;
@@ -33,11 +33,12 @@ fn address(text: &str) -> Result<SocketAddr, Problem> {
 
 /// `[keys]`.
 pub(super) fn keys(mut section: Section<'_>, base: &Path) -> SigningKeys {
-    let signing = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256].map(|algorithm| (algorithm.name(), algorithm));
-    let keys = SigningKeys {
-        dir: section.or("dir", path(base), base.join("keys")),
-        algorithm: section.or("algorithm", choice(&signing), Algorithm::EdDsa),
-    };
+    let signing = Algorithm::SIGNING.map(|algorithm| (algorithm.name(), algorithm));
+    let dir = section.or("dir", path(base), base.join("keys"));
+    let algorithms = section.filled("algorithms", choice(&signing)).map(|algorithms| values(&algorithms));
+    // What every verifier takes comes first. An empty list stands beside a fault.
+    let algorithms = algorithms.filter(|algorithms| !algorithms.is_empty());
+    let keys = SigningKeys { dir, algorithms: algorithms.unwrap_or_else(|| vec![Algorithm::Es256, Algorithm::EdDsa]) };
     section.finish();
     keys
 }

@@ -8,7 +8,7 @@ use super::IssuerRegistration;
 use super::fault::Problem;
 use super::reader::{Found, Once, Section, values};
 use super::value::{self, audience, choice, claim, duration, fetched, media_type, name, path, scope, tenant, tenant_claim, text};
-use crate::registry::{Algorithm, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping};
+use crate::registry::{Algorithm, ED25519, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -53,11 +53,10 @@ fn read(mut section: Section<'_>, own: Option<&str>, base: &Path, taken: &mut Ta
     }
     let caller = matches!(&role, Some(Found { value: IssuerRole::Caller, .. }));
     let source = source(&mut section, base);
-    let algorithms = section.required_list("algorithms", choice(&Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm))));
+    let known: Vec<_> =
+        Algorithm::ALL.into_iter().map(|algorithm| (algorithm.name(), algorithm)).chain([(ED25519, Algorithm::EdDsa)]).collect();
+    let algorithms = section.required_list("algorithms", choice(&known));
     let max_stale = section.optional("max_stale", duration(Duration::ZERO..=30 * 24 * HOUR));
-    if let (Some(found), Some(JwksSource::File(_))) = (&max_stale, &source) {
-        faults.report(&found.place, Problem::Useless { condition: "`jwks_uri`" });
-    }
     let audiences = audiences(&mut section, caller, own);
     let tenants = match caller {
         true => section.list_or_empty("tenants", text(tenant)),

@@ -14,7 +14,7 @@ impl Config {
         let Self {
             issuer,
             listen,
-            keys: SigningKeys { dir, algorithm: _ },
+            keys: SigningKeys { dir, algorithms: _ },
             directory,
             store,
             audit,

@@ -9,7 +9,7 @@ use reqwest::{Client, ClientBuilder, Method, Url};
 use tokio::sync::OnceCell;
 
 use super::proxy::{Proxy, ProxyError};
-use super::{Http, HttpError, Inbound, Outbound};
+use super::{Http, HttpError, Inbound, Outbound, USER_AGENT};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(30);
@@ -56,6 +56,7 @@ fn common() -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .referer(false)
+        .user_agent(USER_AGENT)
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)

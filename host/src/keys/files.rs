@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,12 +11,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
-pub use super::index::{KeyInfo, KeyState, generate, list, rotate};
+use super::index::{self, Index};
+pub use super::index::{KeyInfo, KeyState, Rotation, TAKE_UP, generate, list, rotate};
 use super::jwk::{self, PublicKey};
 pub use super::signing::SigningKeyError;
 use super::signing::{self, SigningKey};
-use super::{Keys, KeysError, VerifyingKey, index};
+use super::{Keys, KeysError, VerifyingKey};
 use crate::clock::{Clock, EntropyError};
+use crate::guard::GuardError;
+use crate::registry::Algorithm;
 pub use crate::secret::SecretKey;
 
 /// Why the keys are not there.
@@ -41,7 +45,7 @@ pub enum KeyFileError {
     #[error("{0}: the folder belongs to another user")]
     Owner(PathBuf),
     /// Others may read or write the file, or it is not a regular one.
-    #[error("{path}: mode {mode:04o}; it must be a regular file of mode 0600")]
+    #[error("{path}: mode {mode:04o}; it must be a regular file of mode 0600, 0400 or 0440")]
     FileMode {
         /// Which.
         path: PathBuf,
@@ -62,6 +66,25 @@ pub enum KeyFileError {
     /// A key is not the one the index names.
     #[error("{0}: it is another key than the index names")]
     OtherKey(PathBuf),
+    /// Others can put another file or folder in its place.
+    #[error("{path}: {source}")]
+    Unguarded {
+        /// Which.
+        path: PathBuf,
+        /// How.
+        source: GuardError,
+    },
+    /// The folder is filled from elsewhere.
+    #[error("{0}: what is in it is swapped whole from outside (it has a link `..data`); change the keys where they come from")]
+    Projected(PathBuf),
+    /// An algorithm that is to be signed with has no active key.
+    #[error("{path}: there is no active {algorithm} key: run `standin keys generate`")]
+    NoActiveKey {
+        /// The index.
+        path: PathBuf,
+        /// The algorithm's name.
+        algorithm: &'static str,
+    },
     /// There are keys already.
     #[error("{0}: there are keys already")]
     Exists(PathBuf),
@@ -73,15 +96,40 @@ pub enum KeyFileError {
     Entropy(#[from] EntropyError),
 }
 
+/// How often the index is looked at.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// One consistent set of keys, as it was when it was read.
+///
+/// What it was read from goes on changing: another process rotates, and other servers on the same folder take that up at once, at a
+/// hangup, or later. So that a retired key is published and verifies for as long as something it signed may live, wherever that was
+/// signed, two things hold. A set signs only while its index was seen unchanged within [`TAKE_UP`]; and a retired key's time runs from
+/// `TAKE_UP` after the rotation, or after the index came here, or after this process stopped signing with it, whichever is last.
 pub struct FileKeys {
-    active: SigningKey,
+    folder: KeyFolder,
+    /// The active keys that sign, in the order of their algorithms: the first is the default.
+    signing: Vec<SigningKey>,
     known: Vec<Known>,
     jwks: Arc<str>,
     pseudonym: SecretKey,
     seal: SecretKey,
-    retention: Duration,
+    /// The index that was read.
+    index: Vec<u8>,
+    /// When the index was last looked at, and when it was last seen unchanged, both in seconds of the monotonic clock.
+    looked: AtomicU64,
+    seen: AtomicU64,
     clock: Arc<dyn Clock>,
+}
+
+/// Which keys, and what for.
+#[derive(Debug, Clone)]
+pub struct KeyFolder {
+    /// The folder.
+    pub dir: PathBuf,
+    /// What is signed with; the first is the default. Where this is empty, the keys verify only.
+    pub algorithms: Vec<Algorithm>,
+    /// The longest life of a token and the leeway: that long a key serves on after the last server has stopped signing with it.
+    pub retention: Duration,
 }
 
 struct Known {
@@ -91,48 +139,64 @@ struct Known {
 }
 
 impl FileKeys {
-    /// Reads the keys of a folder. `retention` is the longest life of a token and the leeway: that long a retired key serves on.
+    /// Reads the keys of a folder.
     ///
     /// # Errors
-    /// Where a file is missing, malformed, or open to others.
-    pub fn open(dir: &Path, retention: Duration, clock: Arc<dyn Clock>) -> Result<Self, KeyFileError> {
-        let folder = Folder::open(dir)?;
-        let now = clock.now().as_secs();
-        let mut active = None;
+    /// Where a file is missing, malformed, or open to others, or an algorithm has no active key.
+    pub fn open(folder: KeyFolder, clock: Arc<dyn Clock>) -> Result<Self, KeyFileError> {
+        Self::open_after(None, folder, clock)
+    }
+
+    /// The same, in place of keys that this process has signed with until now.
+    ///
+    /// # Errors
+    /// As [`FileKeys::open`].
+    pub fn open_after(before: Option<&Self>, folder: KeyFolder, clock: Arc<dyn Clock>) -> Result<Self, KeyFileError> {
+        let opened = Folder::open(&folder.dir)?;
+        let (now, monotonic) = (clock.now().as_secs(), clock.monotonic().as_secs());
+        let Index { keys, text, written } = index::read(&opened)?;
+        let mut active = Vec::new();
         let mut known = Vec::new();
-        for info in index::read(&folder)? {
-            if !info.is_live(now, retention) {
+        for mut info in keys {
+            // Nobody who reads this folder knew of it before it was written here. A clock that goes wrong counts for nothing.
+            let stopped = before.and_then(|before| before.stopped_signing(&info.kid, now)).into_iter();
+            info.retired = info.retired.map(|at| stopped.chain([written].into_iter().filter(|at| *at <= now)).fold(at, u64::max));
+            if !info.is_live(now, folder.retention) {
                 continue;
             }
-            let path = folder.file(&info.file());
-            let key =
-                SigningKey::from_pem(info.algorithm, &folder.read(&info.file(), signing::MAX_PEM)?).map_err(
-                    |error| match error {
-                        SigningKeyError::Malformed => {
-                            KeyFileError::Malformed { path: path.clone(), what: "not a key of its algorithm" }
-                        }
-                        other => other.into(),
-                    },
-                )?;
-            if key.kid() != info.kid {
-                return Err(KeyFileError::OtherKey(path));
-            }
+            let key = read_key(&opened, &info)?;
             let jwk = jwk::published(&info.kid, info.algorithm, key.parts());
             known.push(Known { key: Arc::new(key.public()?), jwk, info: info.clone() });
             if info.state == KeyState::Active {
-                active = Some(key);
+                active.push(key);
             }
         }
-        let missing = || KeyFileError::Malformed { path: folder.file(index::INDEX), what: "there is no active key" };
+        let mut signing = Vec::with_capacity(folder.algorithms.len());
+        for algorithm in &folder.algorithms {
+            let at = active.iter().position(|key| key.algorithm() == *algorithm);
+            let missing = || KeyFileError::NoActiveKey { path: opened.file(index::INDEX), algorithm: algorithm.name() };
+            signing.push(active.swap_remove(at.ok_or_else(missing)?));
+        }
         Ok(Self {
-            active: active.ok_or_else(missing)?,
+            signing,
             jwks: set(known.iter()),
             known,
-            pseudonym: secret(&folder, index::PSEUDONYM)?,
-            seal: secret(&folder, index::SEAL)?,
-            retention,
+            pseudonym: secret(&opened, index::PSEUDONYM)?,
+            seal: secret(&opened, index::SEAL)?,
+            index: text,
+            looked: monotonic.into(),
+            seen: monotonic.into(),
+            folder,
             clock,
         })
+    }
+
+    /// The same keys as they are now.
+    ///
+    /// # Errors
+    /// As [`FileKeys::open`].
+    pub fn again(&self) -> Result<Self, KeyFileError> {
+        Self::open_after(Some(self), self.folder.clone(), Arc::clone(&self.clock))
     }
 
     /// A host key for one purpose only, such as `image-cache` or `audit-head`: the same for the same folder, and unrelated to others.
@@ -140,10 +204,59 @@ impl FileKeys {
         self.seal.derive(purpose)
     }
 
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.folder.dir
+    }
+
+    /// Whether it is time to [look](FileKeys::look); says so to one of those who ask.
+    pub fn is_due(&self) -> bool {
+        let now = self.clock.monotonic().as_secs();
+        let last = self.looked.load(Ordering::Relaxed);
+        now.saturating_sub(last) >= LOOK.as_secs()
+            && self.looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether the index is still the one that was read.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn look(&self) -> Result<bool, KeyFileError> {
+        let now = self.clock.monotonic().as_secs();
+        let is_same = index::text(&Folder::open(&self.folder.dir)?)? == self.index;
+        if is_same {
+            self.seen.fetch_max(now, Ordering::Relaxed);
+        }
+        Ok(is_same)
+    }
+
+    /// Whether the index was seen unchanged lately, so that what is active in it may sign.
+    pub fn is_fresh(&self) -> bool {
+        self.clock.monotonic().as_secs().saturating_sub(self.seen.load(Ordering::Relaxed)) <= index::TAKE_UP.as_secs()
+    }
+
+    /// When this process stopped signing with a key that is retired now, as far as it did.
+    fn stopped_signing(&self, kid: &str, now: u64) -> Option<u64> {
+        if self.signing.iter().any(|key| key.kid() == kid) {
+            return Some(now);
+        }
+        self.known.iter().find(|known| known.info.kid == kid)?.info.retired
+    }
+
     fn live(&self) -> impl Iterator<Item = &Known> {
         let now = self.clock.now().as_secs();
-        self.known.iter().filter(move |known| known.info.is_live(now, self.retention))
+        self.known.iter().filter(move |known| known.info.is_live(now, self.folder.retention))
     }
+}
+
+fn read_key(folder: &Folder, info: &KeyInfo) -> Result<SigningKey, KeyFileError> {
+    let path = folder.file(&info.file());
+    let pem = folder.read(&info.file(), signing::MAX_PEM)?.bytes;
+    let key = SigningKey::from_pem(info.algorithm, &pem).map_err(|error| match error {
+        SigningKeyError::Malformed => KeyFileError::Malformed { path: path.clone(), what: "not a key of its algorithm" },
+        SigningKeyError::Algorithm | SigningKeyError::Generation | SigningKeyError::Signing => error.into(),
+    })?;
+    if key.kid() == info.kid { Ok(key) } else { Err(KeyFileError::OtherKey(path)) }
 }
 
 /// A host key for one purpose, without reading the signing keys. See [`FileKeys::hmac_key`].
@@ -155,7 +268,7 @@ pub fn hmac_key(dir: &Path, purpose: &str) -> Result<SecretKey, KeyFileError> {
 }
 
 fn secret(folder: &Folder, name: &str) -> Result<SecretKey, KeyFileError> {
-    let bytes = folder.read(name, SecretKey::LENGTH)?;
+    let bytes = folder.read(name, SecretKey::LENGTH)?.bytes;
     SecretKey::new(&bytes).ok_or_else(|| KeyFileError::Malformed { path: folder.file(name), what: "it must have 32 bytes" })
 }
 
@@ -165,8 +278,18 @@ fn set<'a>(keys: impl Iterator<Item = &'a Known>) -> Arc<str> {
 
 #[async_trait]
 impl Keys for FileKeys {
-    async fn sign(&self, typ: &str, claims: &str) -> Result<String, KeysError> {
-        self.active.jws(typ, claims).map_err(|error| KeysError::Unavailable(error.to_string()))
+    async fn sign(&self, algorithm: Option<Algorithm>, typ: &str, claims: &str) -> Result<String, KeysError> {
+        // Whoever holds these keys looks at the folder often enough; where nobody did, it is done here.
+        if !self.is_fresh() && !self.look().map_err(|error| KeysError::Unavailable(error.to_string()))? {
+            return Err(KeysError::Unavailable("the keys were rotated, and the new ones were not taken up".to_owned()));
+        }
+        let mut keys = self.signing.iter();
+        let key = match algorithm {
+            None => keys.next(),
+            Some(algorithm) => keys.find(|key| key.algorithm() == algorithm),
+        };
+        let jws = key.ok_or(KeysError::NoActiveKey)?.jws(typ, claims);
+        jws.map_err(|error| KeysError::Unavailable(error.to_string()))
     }
 
     fn jwks(&self) -> Arc<str> {
@@ -186,7 +309,7 @@ impl Keys for FileKeys {
 
 impl std::fmt::Debug for FileKeys {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("FileKeys").field("active", &self.active).finish_non_exhaustive()
+        formatter.debug_struct("FileKeys").field("signing", &self.signing).finish_non_exhaustive()
     }
 }
 

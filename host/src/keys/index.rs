@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::files::KeyFileError;
-use super::folder::Folder;
+use super::folder::{Folder, Opened};
 use super::signing::SigningKey;
 use crate::clock::{Clock, Entropy};
 use crate::registry::Algorithm;
@@ -20,6 +20,9 @@ pub(super) const PSEUDONYM: &str = "pseudonym.key";
 /// The key other host keys are derived from.
 pub(super) const SEAL: &str = "seal.key";
 const MAX_INDEX: usize = 64 * 1024;
+/// How long after a rotation the last server signs with what was retired. Each looks at the index more often than this, and signs with
+/// nothing that it has not seen there for this long; see [`FileKeys`](super::files::FileKeys).
+pub const TAKE_UP: Duration = Duration::from_secs(300);
 
 /// What a key is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +57,15 @@ impl KeyInfo {
         format!("{}.pem", self.kid)
     }
 
-    /// Whether something it signed may still live: `retention` is the longest life of a token and the leeway.
+    /// Whether something it signed may still live: `retention` is the longest life of a token and the leeway, which begins when the
+    /// last server has stopped signing with it.
     pub(super) fn is_live(&self, now: u64, retention: Duration) -> bool {
-        self.retired.is_none_or(|retired| now <= retired.saturating_add(retention.as_secs()))
+        let lives_on = retention.saturating_add(TAKE_UP).as_secs();
+        self.retired.is_none_or(|retired| now <= retired.saturating_add(lives_on))
+    }
+
+    fn is(&self, algorithm: Algorithm, state: KeyState) -> bool {
+        self.algorithm == algorithm && self.state == state
     }
 }
 
@@ -77,10 +86,25 @@ struct RawKey {
     retired: Option<u64>,
 }
 
-/// Reads the index: exactly one active key, at most one next, names that are thumbprints and nothing else.
-pub(super) fn read(folder: &Folder) -> Result<Vec<KeyInfo>, KeyFileError> {
+/// The index as it was read.
+pub(super) struct Index {
+    pub(super) keys: Vec<KeyInfo>,
+    /// Its bytes, to see later whether it is still the same.
+    pub(super) text: Vec<u8>,
+    /// When it was last written, in Unix seconds.
+    pub(super) written: u64,
+}
+
+/// The bytes of the index.
+pub(super) fn text(folder: &Folder) -> Result<Vec<u8>, KeyFileError> {
+    Ok(folder.read(INDEX, MAX_INDEX)?.bytes.to_vec())
+}
+
+/// Reads the index: of each algorithm one active key and one next key at most, names that are thumbprints and nothing else.
+pub(super) fn read(folder: &Folder) -> Result<Index, KeyFileError> {
     let malformed = |what| KeyFileError::Malformed { path: folder.file(INDEX), what };
-    let raw: RawIndex = serde_json::from_slice(&folder.read(INDEX, MAX_INDEX)?).map_err(|_| malformed("it is not an index"))?;
+    let Opened { bytes, written } = folder.read(INDEX, MAX_INDEX)?;
+    let raw: RawIndex = serde_json::from_slice(&bytes).map_err(|_| malformed("it is not an index"))?;
     let mut keys: Vec<KeyInfo> = Vec::with_capacity(raw.keys.len());
     for key in raw.keys {
         let algorithm = Algorithm::named(&key.algorithm).ok_or_else(|| malformed("an algorithm is unknown"))?;
@@ -91,13 +115,15 @@ pub(super) fn read(folder: &Folder) -> Result<Vec<KeyInfo>, KeyFileError> {
         if (key.state == KeyState::Retired) != key.retired.is_some() {
             return Err(malformed("a key is retired without a time, or has a time without being retired"));
         }
+        if key.state != KeyState::Retired && keys.iter().any(|other| other.is(algorithm, key.state)) {
+            return Err(malformed("there must be one active key and one next key of an algorithm at most"));
+        }
         keys.push(KeyInfo { kid: key.kid, algorithm, state: key.state, created: key.created, retired: key.retired });
     }
-    let count = |state| keys.iter().filter(|key| key.state == state).count();
-    if count(KeyState::Active) != 1 || count(KeyState::Next) > 1 {
-        return Err(malformed("there must be one active key and at most one next"));
+    if !keys.iter().any(|key| key.state == KeyState::Active) {
+        return Err(malformed("there is no active key"));
     }
-    Ok(keys)
+    Ok(Index { keys, text: bytes.to_vec(), written })
 }
 
 fn write(folder: &Folder, keys: &[KeyInfo]) -> Result<(), KeyFileError> {
@@ -120,19 +146,28 @@ fn add(folder: &Folder, algorithm: Algorithm, state: KeyState, now: u64, entropy
     Ok(info)
 }
 
-/// Fills a folder, made if it is missing: an active key, a next one, and the symmetric keys.
+/// What these algorithms lack of an active key and a next one each.
+fn missing(keys: &[KeyInfo], algorithms: &[Algorithm]) -> Vec<(Algorithm, KeyState)> {
+    let wanted = algorithms.iter().flat_map(|algorithm| [KeyState::Active, KeyState::Next].map(|state| (*algorithm, state)));
+    wanted.filter(|(algorithm, state)| !keys.iter().any(|key| key.is(*algorithm, *state))).collect()
+}
+
+/// Fills a folder, made if it is missing: an active key and a next one of each of these algorithms, and the symmetric keys. What is
+/// there stays, so that an algorithm that is new gets its keys, is published, and signs when an audience asks for it.
 ///
 /// # Errors
-/// Where there are keys already, or a file cannot be written.
+/// Where there are all of these keys already, or a file cannot be written.
 pub fn generate(
     dir: &Path,
-    algorithm: Algorithm,
+    algorithms: &[Algorithm],
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<Vec<KeyInfo>, KeyFileError> {
     let folder = Folder::create(dir)?;
     folder.lock()?;
-    if folder.contains(INDEX)? {
+    let mut keys = if folder.contains(INDEX)? { read(&folder)?.keys } else { Vec::new() };
+    let missing = missing(&keys, algorithms);
+    if missing.is_empty() {
         return Err(KeyFileError::Exists(folder.file(INDEX)));
     }
     for name in [PSEUDONYM, SEAL] {
@@ -144,50 +179,63 @@ pub fn generate(
         }
     }
     let now = clock.now().as_secs();
-    let active = add(&folder, algorithm, KeyState::Active, now, entropy)?;
-    let next = add(&folder, algorithm, KeyState::Next, now, entropy)?;
+    for (algorithm, state) in missing {
+        keys.push(add(&folder, algorithm, state, now, entropy)?);
+    }
     // The index goes last: what it does not name does not exist.
-    let keys = vec![active, next];
     write(&folder, &keys)?;
     Ok(keys)
 }
 
-/// The next key becomes active, the active one retires, a new next one is made (of `algorithm`, else as the last next one was).
-/// What retired longer than `retention` ago is deleted.
+/// What a rotation is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation<'a> {
+    /// The algorithms whose keys are rotated.
+    pub rotated: &'a [Algorithm],
+    /// The algorithms that are signed with. Active keys of others retire, next ones go.
+    pub signing: &'a [Algorithm],
+    /// The longest life of a token and the leeway. What retired so long before, and [`TAKE_UP`] besides, is deleted.
+    pub retention: Duration,
+}
+
+/// Of each algorithm, the next key becomes active, the active one retires, a new next one is made.
 ///
 /// # Errors
 /// Where a file cannot be read or written; the keys are then as before.
 pub fn rotate(
     dir: &Path,
-    algorithm: Option<Algorithm>,
-    retention: Duration,
+    rotation: Rotation<'_>,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<Vec<KeyInfo>, KeyFileError> {
     let folder = Folder::open(dir)?;
     folder.lock()?;
     let now = clock.now().as_secs();
-    let mut keys = read(&folder)?;
-    let had_next = keys.iter().any(|key| key.state == KeyState::Next);
-    let latest = keys.iter().find(|key| (key.state == KeyState::Next) == had_next && key.state != KeyState::Retired);
-    let algorithm = algorithm.or(latest.map(|key| key.algorithm)).unwrap_or(Algorithm::EdDsa);
+    let mut keys = read(&folder)?.keys;
+    let mut dead = Vec::new();
     for key in &mut keys {
+        let is_dropped = !rotation.signing.contains(&key.algorithm);
+        if !is_dropped && !rotation.rotated.contains(&key.algorithm) {
+            continue;
+        }
         match key.state {
             KeyState::Active => (key.state, key.retired) = (KeyState::Retired, Some(now)),
+            // It has signed nothing.
+            KeyState::Next if is_dropped => dead.push(key.clone()),
             KeyState::Next => key.state = KeyState::Active,
             KeyState::Retired => {}
         }
     }
-    if !had_next {
-        keys.push(add(&folder, algorithm, KeyState::Active, now, entropy)?);
+    for (algorithm, state) in missing(&keys, rotation.rotated) {
+        keys.push(add(&folder, algorithm, state, now, entropy)?);
     }
-    keys.push(add(&folder, algorithm, KeyState::Next, now, entropy)?);
-    let (live, dead): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.is_live(now, retention));
-    write(&folder, &live)?;
+    dead.extend(keys.iter().filter(|key| !key.is_live(now, rotation.retention)).cloned());
+    keys.retain(|key| !dead.contains(key));
+    write(&folder, &keys)?;
     for key in dead {
         folder.remove(&key.file())?;
     }
-    Ok(live)
+    Ok(keys)
 }
 
 /// The keys of a folder.
@@ -195,5 +243,5 @@ pub fn rotate(
 /// # Errors
 /// Where it cannot be read.
 pub fn list(dir: &Path) -> Result<Vec<KeyInfo>, KeyFileError> {
-    read(&Folder::open(dir)?)
+    Ok(read(&Folder::open(dir)?)?.keys)
 }

@@ -1,22 +1,22 @@
 //! Public keys as JSON (RFC 7517, RFC 7518 §6, RFC 8037 §2) and what they verify.
 
-use std::fmt;
-use std::sync::Arc;
+mod set;
 
-use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents};
+use std::fmt;
+
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64URL};
+use rustls::pki_types::CertificateDer;
+use rustls::server::ParsedCertificate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use self::set::{KeySet, LeftOut, MAX_SET_BYTES, MAX_SET_KEYS, Picked};
 use super::VerifyingKey;
-use crate::bounded;
+use super::der::public_key_info;
 use crate::registry::Algorithm;
 
-/// The longest JWK set, in bytes.
-pub const MAX_SET_BYTES: usize = 256 * 1024;
-/// The most keys in a JWK set.
-pub const MAX_SET_KEYS: usize = 100;
 /// The longest `kid`, in bytes.
 const MAX_KID: usize = 512;
 
@@ -29,9 +29,47 @@ pub enum JwkError {
     /// Not a JWK or JWK set.
     #[error("not a jwk or jwk set")]
     Malformed,
-    /// Symmetric, private, weak, for encryption, or of an unknown kind.
-    #[error("not a public key that may verify signatures")]
-    Unusable,
+    /// A public key that may not verify signatures, or none.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+}
+
+/// Why a key verifies no signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// RFC 7518 §6.4: anybody who verifies with it could sign as well.
+    #[error("it is a symmetric key")]
+    Symmetric,
+    /// A key that is published with its private part is anybody's.
+    #[error("its private part stands beside it")]
+    Private,
+    /// RFC 7517 §4.2.
+    #[error("its `use` is another than signatures")]
+    Use,
+    /// RFC 7517 §4.3.
+    #[error("its `key_ops` lack `verify`")]
+    Operations,
+    /// The name is too long.
+    #[error("its `kid` is longer than {MAX_KID} bytes")]
+    Kid,
+    /// A `kty` or `crv` that we do not know.
+    #[error("its `kty` or `crv` is not one that is supported")]
+    Kind,
+    /// RFC 7517 §4.4: an `alg` that we do not know, or that is of another kind of key.
+    #[error("its `alg` is not supported, or not one of such a key")]
+    Algorithm,
+    /// RFC 7518 §6.2.1, RFC 8037 §2: coordinates of another length, or of no point.
+    #[error("its coordinates are not those of a key on its curve")]
+    Point,
+    /// RFC 7518 §3.3: 2,048 bits at least; 8,192 is our own limit.
+    #[error("its modulus has {0} bits; 2,048 to 8,192 are taken")]
+    Size(usize),
+    /// An even or small exponent.
+    #[error("its exponent is even or less than 65,537")]
+    Exponent,
+    /// RFC 7517 §4.7: no certificate in `x5c`, or one of another kind of key.
+    #[error("its `x5c` has no certificate of such a key")]
+    Certificate,
 }
 
 /// A public key.
@@ -40,13 +78,8 @@ pub struct PublicKey {
     kid: Option<String>,
     thumbprint: String,
     algorithms: Vec<Algorithm>,
-    material: Material,
-}
-
-#[derive(Clone)]
-enum Material {
-    One(ParsedPublicKey),
-    Rsa { pkcs1: ParsedPublicKey, pss: ParsedPublicKey },
+    /// One for each algorithm, in their order.
+    parsed: Vec<ParsedPublicKey>,
 }
 
 /// The members of a JWK that matter here. `d` and `k` are read to refuse keys that give their secret away.
@@ -65,6 +98,7 @@ struct Raw {
     e: Option<String>,
     d: Option<Value>,
     k: Option<Value>,
+    x5c: Option<Vec<String>>,
 }
 
 impl PublicKey {
@@ -77,83 +111,53 @@ impl PublicKey {
     }
 
     fn from_raw(raw: Raw) -> Result<Self, JwkError> {
-        // RFC 7517 §4.2, §4.3; a key that is published with its private part is anybody's.
-        let other_use = raw.usage.as_deref().is_some_and(|usage| usage != "sig");
-        let other_ops = raw.key_ops.as_ref().is_some_and(|ops| !ops.iter().any(|op| op == "verify"));
-        let long_kid = raw.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID);
-        if other_use || other_ops || long_kid || raw.d.is_some() || raw.k.is_some() {
-            return Err(JwkError::Unusable);
+        // RFC 7517 §4.2, §4.3. SPIFFE bundles mark the keys of JWT-SVIDs with a `use` of their own (SPIFFE JWT-SVID §5.1).
+        if raw.usage.as_deref().is_some_and(|usage| !matches!(usage, "sig" | "jwt-svid")) {
+            return Err(Unusable::Use.into());
         }
-        let mut key = match (raw.kty.as_str(), raw.crv.as_deref()) {
-            ("OKP", Some("Ed25519")) => Self::ed25519(&bytes(raw.x.as_deref())?),
-            ("EC", Some("P-256")) => Self::ec(Algorithm::Es256, &bytes(raw.x.as_deref())?, &bytes(raw.y.as_deref())?),
-            ("EC", Some("P-384")) => Self::ec(Algorithm::Es384, &bytes(raw.x.as_deref())?, &bytes(raw.y.as_deref())?),
-            ("RSA", _) => Self::rsa(&bytes(raw.n.as_deref())?, &bytes(raw.e.as_deref())?),
-            _ => Err(JwkError::Unusable),
-        }?;
+        if raw.key_ops.as_ref().is_some_and(|ops| !ops.iter().any(|op| op == "verify")) {
+            return Err(Unusable::Operations.into());
+        }
+        if raw.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(Unusable::Kid.into());
+        }
+        if raw.k.is_some() || raw.kty == "oct" {
+            return Err(Unusable::Symmetric.into());
+        }
+        if raw.d.is_some() {
+            return Err(Unusable::Private.into());
+        }
         // RFC 7517 §4.4: a key made for one algorithm serves no other.
-        if let Some(alg) = raw.alg {
-            key.algorithms.retain(|algorithm| algorithm.name() == alg);
-        }
-        if key.algorithms.is_empty() {
-            return Err(JwkError::Unusable);
-        }
+        let only = raw.alg.as_deref().map(|alg| Algorithm::named(alg).ok_or(Unusable::Algorithm)).transpose()?;
+        let mut key = parts(&raw)?.key(only)?;
         key.kid = raw.kid;
         Ok(key)
     }
 
-    /// An Ed25519 key (RFC 8037 §2).
-    pub(super) fn ed25519(x: &[u8]) -> Result<Self, JwkError> {
-        if x.len() != 32 {
-            return Err(JwkError::Unusable);
+    /// `fits` is what such a key verifies; `only` is what it was made for.
+    fn new(fits: &[(Algorithm, ParsedPublicKey)], only: Option<Algorithm>, canonical: &str) -> Result<Self, Unusable> {
+        let (algorithms, parsed): (Vec<_>, Vec<_>) =
+            fits.iter().filter(|(algorithm, _)| only.is_none_or(|only| only == *algorithm)).cloned().unzip();
+        if algorithms.is_empty() {
+            return Err(Unusable::Algorithm);
         }
-        let parsed = ParsedPublicKey::new(&signature::ED25519, x).map_err(|_| JwkError::Unusable)?;
-        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64URL.encode(x));
-        Ok(Self::new(vec![Algorithm::EdDsa], Material::One(parsed), &canonical))
-    }
-
-    /// A key on P-256 or P-384 (RFC 7518 §6.2.1): coordinates have their full length and are on the curve.
-    pub(super) fn ec(algorithm: Algorithm, x: &[u8], y: &[u8]) -> Result<Self, JwkError> {
-        let (curve, length, verification) = match algorithm {
-            Algorithm::Es256 => ("P-256", 32, &signature::ECDSA_P256_SHA256_FIXED),
-            Algorithm::Es384 => ("P-384", 48, &signature::ECDSA_P384_SHA384_FIXED),
-            Algorithm::EdDsa | Algorithm::Rs256 | Algorithm::Ps256 => return Err(JwkError::Unusable),
-        };
-        if x.len() != length || y.len() != length {
-            return Err(JwkError::Unusable);
-        }
-        let point = [&[4], x, y].concat();
-        let parsed = ParsedPublicKey::new(verification, point).map_err(|_| JwkError::Unusable)?;
-        let (x, y) = (BASE64URL.encode(x), BASE64URL.encode(y));
-        let canonical = format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        Ok(Self::new(vec![algorithm], Material::One(parsed), &canonical))
-    }
-
-    /// An RSA key of 2,048 to 8,192 bits (RFC 7518 §3.3, §6.3.1) whose exponent is odd and at least 65,537.
-    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<Self, JwkError> {
-        // Some issuers write leading zeros, which RFC 7518 §6.3.1.1 forbids; the key is the same.
-        let (n, e) = (without_zeros(n), without_zeros(e));
-        let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
-        let exponent = e.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        if !(2_048..=8_192).contains(&bits) || e.len() > 4 || exponent < 65_537 || exponent.is_multiple_of(2) {
-            return Err(JwkError::Unusable);
-        }
-        let key = RsaPublicKeyComponents { n, e };
-        let pkcs1 = key.to_parsed_public_key(&signature::RSA_PKCS1_2048_8192_SHA256).map_err(|_| JwkError::Unusable)?;
-        let pss = key.to_parsed_public_key(&signature::RSA_PSS_2048_8192_SHA256).map_err(|_| JwkError::Unusable)?;
-        let canonical = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, BASE64URL.encode(e), BASE64URL.encode(n));
-        Ok(Self::new(vec![Algorithm::Rs256, Algorithm::Ps256], Material::Rsa { pkcs1, pss }, &canonical))
-    }
-
-    fn new(algorithms: Vec<Algorithm>, material: Material, canonical: &str) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical.as_bytes());
-        Self { kid: None, thumbprint: BASE64URL.encode(digest), algorithms, material }
+        Ok(Self { kid: None, thumbprint: BASE64URL.encode(digest), algorithms, parsed })
     }
 
-    /// The same key under this `kid` and for this algorithm only.
-    pub(super) fn named(mut self, kid: &str, algorithm: Algorithm) -> Self {
+    /// Takes in what the same key serves for besides.
+    fn merge(&mut self, other: Self) {
+        for (algorithm, parsed) in other.algorithms.into_iter().zip(other.parsed) {
+            if !self.algorithms.contains(&algorithm) {
+                self.algorithms.push(algorithm);
+                self.parsed.push(parsed);
+            }
+        }
+    }
+
+    /// The same key under this `kid`.
+    pub(super) fn named(mut self, kid: &str) -> Self {
         self.kid = Some(kid.to_owned());
-        self.algorithms.retain(|fits| *fits == algorithm);
         self
     }
 }
@@ -183,100 +187,52 @@ impl VerifyingKey for PublicKey {
     }
 
     fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        if !self.algorithms.contains(&algorithm) {
-            return false;
-        }
-        let key = match (&self.material, algorithm) {
-            (Material::One(key), Algorithm::EdDsa | Algorithm::Es256 | Algorithm::Es384) => key,
-            (Material::Rsa { pkcs1, .. }, Algorithm::Rs256) => pkcs1,
-            (Material::Rsa { pss, .. }, Algorithm::Ps256) => pss,
-            (Material::One(_), Algorithm::Rs256 | Algorithm::Ps256)
-            | (Material::Rsa { .. }, Algorithm::EdDsa | Algorithm::Es256 | Algorithm::Es384) => return false,
-        };
-        key.verify_sig(message, signature).is_ok()
+        let mut keys = self.algorithms.iter().zip(&self.parsed);
+        keys.find(|(fits, _)| **fits == algorithm).is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok())
     }
 }
 
-/// What a set has for one header.
-#[derive(Debug, Clone)]
-pub enum Picked {
-    /// This key.
-    Key(Arc<dyn VerifyingKey>),
-    /// There is a key of this name, but not for this algorithm.
-    Misfit,
-    /// There is none, or more than one.
-    None,
+/// The numbers of a key: from its members, or where it has none of them, from the certificate beside it (RFC 7517 §4.7). That one is
+/// believed because it stands in the set, like the members; who issued it and until when says nothing more.
+fn parts(raw: &Raw) -> Result<PublicParts, JwkError> {
+    let has_none = [&raw.x, &raw.y, &raw.n, &raw.e].iter().all(|member| member.is_none());
+    if let (Some(chain), true) = (&raw.x5c, has_none) {
+        let first = chain.first().ok_or(Unusable::Certificate)?;
+        let found = certified(first).ok_or(Unusable::Certificate)?;
+        let is_its_kind = found.kty() == raw.kty && raw.crv.as_deref().is_none_or(|crv| found.crv() == Some(crv));
+        return if is_its_kind { Ok(found) } else { Err(Unusable::Certificate.into()) };
+    }
+    let (x, y) = (|| bytes(raw.x.as_deref()), || bytes(raw.y.as_deref()));
+    Ok(match (raw.kty.as_str(), raw.crv.as_deref()) {
+        ("OKP", Some("Ed25519")) => PublicParts::Ed25519 { x: x()? },
+        ("EC", Some("P-256")) => PublicParts::P256 { x: x()?, y: y()? },
+        ("EC", Some("P-384")) => PublicParts::P384 { x: x()?, y: y()? },
+        ("EC", Some("P-521")) => PublicParts::P521 { x: x()?, y: y()? },
+        ("RSA", _) => PublicParts::Rsa { n: bytes(raw.n.as_deref())?, e: bytes(raw.e.as_deref())? },
+        _ => return Err(Unusable::Kind.into()),
+    })
 }
 
-/// The usable keys of an issuer.
-#[derive(Debug, Clone, Default)]
-pub struct KeySet {
-    keys: Vec<Arc<PublicKey>>,
-}
-
-impl KeySet {
-    /// Reads a JWK set. Keys that may not be used are left out (RFC 7517 §5).
-    ///
-    /// # Errors
-    /// Where it is none, or too long.
-    pub fn parse(json: &[u8]) -> Result<Self, JwkError> {
-        #[derive(Deserialize)]
-        struct RawSet {
-            keys: Vec<Value>,
-        }
-        if json.len() > MAX_SET_BYTES {
-            return Err(JwkError::TooLong);
-        }
-        let raw: RawSet = serde_json::from_slice(bounded::without_mark(json)).map_err(|_| JwkError::Malformed)?;
-        if raw.keys.len() > MAX_SET_KEYS {
-            return Err(JwkError::TooLong);
-        }
-        let mut keys: Vec<Arc<PublicKey>> = Vec::with_capacity(raw.keys.len());
-        for value in raw.keys {
-            if let Ok(key) = serde_json::from_value(value).map_err(|_| JwkError::Malformed).and_then(PublicKey::from_raw) {
-                keys.push(Arc::new(key));
-            }
-        }
-        Ok(Self { keys })
-    }
-
-    /// How many keys are usable.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The key of this `kid`; without one, the only key that fits.
-    pub fn pick(&self, kid: Option<&str>, algorithm: Algorithm) -> Picked {
-        let named = || self.keys.iter().filter(|key| kid.is_none() || key.kid.as_deref() == kid);
-        let mut fitting = named().filter(|key| key.algorithms.contains(&algorithm));
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Picked::Key(Arc::<PublicKey>::clone(key)),
-            // The same key written twice is one key.
-            (Some(key), Some(other)) if kid.is_some() && key.thumbprint == other.thumbprint && fitting.next().is_none() => {
-                Picked::Key(Arc::<PublicKey>::clone(key))
-            }
-            (Some(_), Some(_)) => Picked::None,
-            (None, _) if kid.is_some() && named().next().is_some() => Picked::Misfit,
-            (None, _) => Picked::None,
-        }
-    }
+/// The key of a certificate in base64 (not base64url).
+fn certified(text: &str) -> Option<PublicParts> {
+    let der = STANDARD.decode(text).ok()?;
+    let der = CertificateDer::from(der);
+    let certificate = ParsedCertificate::try_from(&der).ok()?;
+    public_key_info(&certificate.subject_public_key_info())
 }
 
 /// The public JWK of a key of ours.
 pub(super) fn published(kid: &str, algorithm: Algorithm, parts: &PublicParts) -> Value {
+    let text = |bytes: &[u8]| BASE64URL.encode(bytes);
     let mut jwk = match parts {
-        PublicParts::Ed25519 { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": BASE64URL.encode(x) }),
-        PublicParts::P256 { x, y } => {
-            json!({ "kty": "EC", "crv": "P-256", "x": BASE64URL.encode(x), "y": BASE64URL.encode(y) })
+        PublicParts::Ed25519 { x } => json!({ "crv": parts.crv(), "x": text(x) }),
+        PublicParts::P256 { x, y } | PublicParts::P384 { x, y } | PublicParts::P521 { x, y } => {
+            json!({ "crv": parts.crv(), "x": text(x), "y": text(y) })
         }
-        PublicParts::Rsa { n, e } => json!({ "kty": "RSA", "n": BASE64URL.encode(n), "e": BASE64URL.encode(e) }),
+        PublicParts::Rsa { n, e } => json!({ "n": text(n), "e": text(e) }),
     };
     if let Value::Object(members) = &mut jwk {
+        members.insert("kty".into(), parts.kty().into());
         members.insert("kid".into(), kid.into());
         members.insert("alg".into(), algorithm.name().into());
         members.insert("use".into(), "sig".into());
@@ -284,22 +240,103 @@ pub(super) fn published(kid: &str, algorithm: Algorithm, parts: &PublicParts) ->
     jwk
 }
 
-/// The numbers a public key of ours consists of.
+/// The numbers a public key consists of.
 #[derive(Debug, Clone)]
 pub(super) enum PublicParts {
     Ed25519 { x: Vec<u8> },
     P256 { x: Vec<u8>, y: Vec<u8> },
+    P384 { x: Vec<u8>, y: Vec<u8> },
+    P521 { x: Vec<u8>, y: Vec<u8> },
     Rsa { n: Vec<u8>, e: Vec<u8> },
 }
 
 impl PublicParts {
-    pub(super) fn key(&self) -> Result<PublicKey, JwkError> {
+    fn kty(&self) -> &'static str {
         match self {
-            Self::Ed25519 { x } => PublicKey::ed25519(x),
-            Self::P256 { x, y } => PublicKey::ec(Algorithm::Es256, x, y),
-            Self::Rsa { n, e } => PublicKey::rsa(n, e),
+            Self::Ed25519 { .. } => "OKP",
+            Self::P256 { .. } | Self::P384 { .. } | Self::P521 { .. } => "EC",
+            Self::Rsa { .. } => "RSA",
         }
     }
+
+    fn crv(&self) -> Option<&'static str> {
+        match self {
+            Self::Ed25519 { .. } => Some("Ed25519"),
+            Self::P256 { .. } => Some("P-256"),
+            Self::P384 { .. } => Some("P-384"),
+            Self::P521 { .. } => Some("P-521"),
+            Self::Rsa { .. } => None,
+        }
+    }
+
+    /// The key, for what it fits or, of that, only for one algorithm.
+    pub(super) fn key(&self, only: Option<Algorithm>) -> Result<PublicKey, Unusable> {
+        match self {
+            Self::Ed25519 { x } => ed25519(x, only),
+            Self::P256 { x, y } => ec("P-256", 32, (Algorithm::Es256, &signature::ECDSA_P256_SHA256_FIXED), (x, y), only),
+            Self::P384 { x, y } => ec("P-384", 48, (Algorithm::Es384, &signature::ECDSA_P384_SHA384_FIXED), (x, y), only),
+            Self::P521 { x, y } => ec("P-521", 66, (Algorithm::Es512, &signature::ECDSA_P521_SHA512_FIXED), (x, y), only),
+            Self::Rsa { n, e } => rsa(n, e, only),
+        }
+    }
+}
+
+/// An Ed25519 key (RFC 8037 §2).
+fn ed25519(x: &[u8], only: Option<Algorithm>) -> Result<PublicKey, Unusable> {
+    if x.len() != 32 {
+        return Err(Unusable::Point);
+    }
+    let parsed = ParsedPublicKey::new(&signature::ED25519, x).map_err(|_| Unusable::Point)?;
+    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64URL.encode(x));
+    PublicKey::new(&[(Algorithm::EdDsa, parsed)], only, &canonical)
+}
+
+/// A key on one of the curves (RFC 7518 §6.2.1): coordinates have their full length and are on it.
+fn ec(
+    curve: &str,
+    length: usize,
+    (algorithm, verification): (Algorithm, &'static dyn VerificationAlgorithm),
+    (x, y): (&[u8], &[u8]),
+    only: Option<Algorithm>,
+) -> Result<PublicKey, Unusable> {
+    if x.len() != length || y.len() != length {
+        return Err(Unusable::Point);
+    }
+    let point = [&[4], x, y].concat();
+    let parsed = ParsedPublicKey::new(verification, point).map_err(|_| Unusable::Point)?;
+    let (x, y) = (BASE64URL.encode(x), BASE64URL.encode(y));
+    let canonical = format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    PublicKey::new(&[(algorithm, parsed)], only, &canonical)
+}
+
+/// What an RSA key fits (RFC 7518 §3.3, §3.5).
+const RSA: [(Algorithm, &RsaParameters); 6] = [
+    (Algorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),
+    (Algorithm::Rs384, &signature::RSA_PKCS1_2048_8192_SHA384),
+    (Algorithm::Rs512, &signature::RSA_PKCS1_2048_8192_SHA512),
+    (Algorithm::Ps256, &signature::RSA_PSS_2048_8192_SHA256),
+    (Algorithm::Ps384, &signature::RSA_PSS_2048_8192_SHA384),
+    (Algorithm::Ps512, &signature::RSA_PSS_2048_8192_SHA512),
+];
+
+/// An RSA key of 2,048 to 8,192 bits (RFC 7518 §3.3, §6.3.1) whose exponent is odd and at least 65,537.
+fn rsa(n: &[u8], e: &[u8], only: Option<Algorithm>) -> Result<PublicKey, Unusable> {
+    // Some issuers write leading zeros, which RFC 7518 §6.3.1.1 forbids; the key is the same.
+    let (n, e) = (without_zeros(n), without_zeros(e));
+    let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
+    if !(2_048..=8_192).contains(&bits) {
+        return Err(Unusable::Size(bits));
+    }
+    let exponent = e.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    if e.len() > 4 || exponent < 65_537 || exponent.is_multiple_of(2) {
+        return Err(Unusable::Exponent);
+    }
+    let key = RsaPublicKeyComponents { n, e };
+    let wanted = RSA.into_iter().filter(|(algorithm, _)| only.is_none_or(|only| only == *algorithm));
+    let parsed = wanted.map(|(algorithm, parameters)| key.to_parsed_public_key(parameters).map(|key| (algorithm, key)));
+    let parsed: Vec<_> = parsed.collect::<Result<_, _>>().map_err(|_| Unusable::Point)?;
+    let canonical = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, BASE64URL.encode(e), BASE64URL.encode(n));
+    PublicKey::new(&parsed, only, &canonical)
 }
 
 fn bytes(text: Option<&str>) -> Result<Vec<u8>, JwkError> {

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64URL};
 use zeroize::Zeroizing;
 
 use super::VerifyingKey as _;
+use super::der::rsa_numbers;
 use super::jwk::{PublicKey, PublicParts};
 use crate::bounded;
 use crate::clock::Entropy;
@@ -75,7 +76,13 @@ impl SigningKey {
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
                 to_pem(der.as_ref())
             }
-            Algorithm::Es384 | Algorithm::Ps256 => return Err(SigningKeyError::Algorithm),
+            Algorithm::Es384
+            | Algorithm::Es512
+            | Algorithm::Rs384
+            | Algorithm::Rs512
+            | Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512 => return Err(SigningKeyError::Algorithm),
         };
         Ok((Self::from_pem(algorithm, pem.as_bytes())?, pem))
     }
@@ -106,10 +113,21 @@ impl SigningKey {
                 let parts = PublicParts::Rsa { n: n.to_vec(), e: e.to_vec() };
                 (Pair::Rsa(pair), parts)
             }
-            Algorithm::Es384 | Algorithm::Ps256 => return Err(SigningKeyError::Algorithm),
+            Algorithm::Es384
+            | Algorithm::Es512
+            | Algorithm::Rs384
+            | Algorithm::Rs512
+            | Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512 => return Err(SigningKeyError::Algorithm),
         };
-        let kid = parts.key().map_err(|_| SigningKeyError::Malformed)?.thumbprint().to_owned();
+        let kid = parts.key(Some(algorithm)).map_err(|_| SigningKeyError::Malformed)?.thumbprint().to_owned();
         Ok(Self { algorithm, pair, parts, kid })
+    }
+
+    /// What it signs with.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// RFC 7638 thumbprint.
@@ -124,7 +142,7 @@ impl SigningKey {
 
     /// Its public part, to verify with.
     pub(super) fn public(&self) -> Result<PublicKey, SigningKeyError> {
-        Ok(self.parts.key().map_err(|_| SigningKeyError::Malformed)?.named(&self.kid, self.algorithm))
+        Ok(self.parts.key(Some(self.algorithm)).map_err(|_| SigningKeyError::Malformed)?.named(&self.kid))
     }
 
     /// `claims` as a compact JWS (RFC 7515 §3.1).
@@ -182,37 +200,6 @@ fn from_pem(pem: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut packed = Zeroizing::new(String::with_capacity(body.len()));
     packed.extend(body.chars().filter(|character| !character.is_ascii_whitespace()));
     STANDARD.decode(packed.as_bytes()).ok().map(Zeroizing::new)
-}
-
-/// `n` and `e` of an `RSAPublicKey` (RFC 8017 §A.1.1): a DER sequence of two integers.
-fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (sequence, rest) = der_value(0x30, der)?;
-    let (n, e) = der_value(0x02, sequence)?;
-    let (e, end) = der_value(0x02, e)?;
-    (rest.is_empty() && end.is_empty()).then_some((unsigned(n), unsigned(e)))
-}
-
-fn der_value(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        short @ 0..=0x7f => (usize::from(*short), rest),
-        0x81 | 0x82 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    (*found == tag).then_some(())?;
-    rest.split_at_checked(length)
-}
-
-/// Without the zero that keeps a DER integer positive.
-fn unsigned(integer: &[u8]) -> &[u8] {
-    match integer {
-        [0, rest @ ..] if !rest.is_empty() => rest,
-        _ => integer,
-    }
 }
 
 #[cfg(test)]
@@ -277,20 +264,5 @@ mod tests {
     #[test]
     fn makes_no_key_without_randomness() {
         assert_eq!(SigningKey::generate(Algorithm::EdDsa, &Broken).err(), Some(SigningKeyError::Generation));
-    }
-
-    #[rstest]
-    #[case(&[0x30, 3, 2, 1, 5])]
-    #[case(&[0x30, 7, 2, 1, 5, 2, 1, 3, 0])]
-    #[case(&[0x31, 6, 2, 1, 5, 2, 1, 3])]
-    #[case(&[0x30, 0x83, 0, 0, 6, 2, 1, 5, 2, 1, 3])]
-    #[case(&[0x30, 0x82, 0xff])]
-    fn reads_no_numbers_from_other_der(#[case] der: &[u8]) {
-        assert_eq!(rsa_numbers(der), None);
-    }
-
-    #[test]
-    fn reads_numbers() {
-        assert_eq!(rsa_numbers(&[0x30, 7, 2, 2, 0, 0x85, 2, 1, 3]), Some((&[0x85][..], &[3][..])));
     }
 }

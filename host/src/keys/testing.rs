@@ -44,12 +44,23 @@ impl Clock for Hand {
 pub(super) struct Site {
     pub(super) asked: AtomicUsize,
     current: Mutex<Option<Result<Inbound, HttpError>>>,
+    sent: Mutex<Vec<(String, String)>>,
     pub(super) slow: std::sync::atomic::AtomicBool,
 }
 
 impl Site {
     pub(super) fn serve(&self, body: impl Into<Vec<u8>>) {
-        *self.current.lock().unwrap() = Some(Ok(Inbound { status: 200, headers: Vec::new(), body: body.into() }));
+        self.serve_with(&[], body);
+    }
+
+    pub(super) fn serve_with(&self, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        *self.current.lock().unwrap() = Some(Ok(Inbound { status: 200, headers, body: body.into() }));
+    }
+
+    /// The headers of the last request.
+    pub(super) fn sent(&self) -> Vec<(String, String)> {
+        self.sent.lock().unwrap().clone()
     }
 
     pub(super) fn answer(&self, answer: Result<u16, HttpError>) {
@@ -67,6 +78,7 @@ impl Http for Site {
     async fn send(&self, request: Outbound) -> Result<Inbound, HttpError> {
         assert_eq!(request.method, "GET");
         self.asked.fetch_add(1, Ordering::SeqCst);
+        *self.sent.lock().unwrap() = request.headers;
         if self.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -197,7 +209,7 @@ impl Own {
 
 #[async_trait]
 impl Keys for Own {
-    async fn sign(&self, typ: &str, claims: &str) -> Result<String, KeysError> {
+    async fn sign(&self, _: Option<Algorithm>, typ: &str, claims: &str) -> Result<String, KeysError> {
         match self.health {
             Health::Well => Ok(self.signer.0.jws(typ, claims).unwrap()),
             Health::Broken => Err(KeysError::Unavailable("broken".into())),

@@ -141,12 +141,18 @@ impl Verifier {
         // RFC 8725 §3.1: `none`, the HMAC family and whatever else we have no name for end here.
         let algorithm = Algorithm::named(&jws.alg).ok_or(VerifyError::Algorithm)?;
         let signature = jws.signature()?;
-        let signer = self.signer(&jws, algorithm, source, keys, registry).await?;
+        let mut signer = self.signer(&jws, algorithm, source, keys, registry).await?;
         // RFC 8725 §3.2: the key says what it is for, not the token.
         if !signer.key.algorithms().contains(&algorithm) {
             return Err(VerifyError::Algorithm);
         }
-        self.check(token, &signature, jws.message, algorithm, &signer)?;
+        if let Err(error) = self.check(token, &signature, jws.message, algorithm, &signer) {
+            // The issuer may have another key under this name by now.
+            let Some(issuer) = &signer.keys else { return Err(error) };
+            let another = self.issuers.find_another(issuer, jws.kid.as_deref(), algorithm, signer.key.thumbprint()).await;
+            signer.key = another.map_err(|_none| error)?;
+            self.check(token, &signature, jws.message, algorithm, &signer)?;
+        }
         let verified = Verified {
             id: name_of(token, &jws.claims, &signer),
             issuer: signer.issuer,

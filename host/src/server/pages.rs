@@ -53,6 +53,11 @@ impl Pages {
         parts.extend(self.stopping.load(Ordering::Relaxed).then_some(STOPPING));
         let status = if parts.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let mut body = serde_json::json!({ "ready": parts.is_empty(), "unavailable": parts });
+        // Everybody else's tokens verify: one issuer must not take this server away from the others.
+        let without_keys = self.standin.issuers_without_keys();
+        if let (false, Some(body)) = (without_keys.is_empty(), body.as_object_mut()) {
+            body.insert("issuers_without_keys".to_owned(), without_keys.into());
+        }
         // The old modules serve on: nobody is to be sent elsewhere for that.
         if let (Some(refusal), Some(body)) = (self.standin.policy_status().refused.values().next(), body.as_object_mut()) {
             body.insert("policy_refused".to_owned(), refusal.code.into());

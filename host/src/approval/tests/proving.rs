@@ -9,7 +9,7 @@ use crate::approval::testing::{API, IDP, NOW, OURS, PSEUDONYM, World, account, a
 use crate::bindings::directory::{Machine, State, User, UserKey};
 use crate::bindings::types::Attribute;
 use crate::evidence::TokenRole;
-use crate::registry::{IssuerRole, SubjectKind, SubjectMapping};
+use crate::registry::{ALGORITHM, Algorithm, IssuerRole, SubjectKind, SubjectMapping};
 
 #[rstest]
 #[case(World::user(), "user")]
@@ -374,6 +374,8 @@ fn crossing_is_directed_and_starts_from_an_own_tenant() {
 #[case(|world: &mut World| world.input.audience.push("https://third.example.com".into()), Unproven::ClientAudience)]
 #[case(|world: &mut World| world.book.audiences.clear(), Unproven::AudienceUnregistered)]
 #[case(|world: &mut World| world.book.audiences[0].tenants = Some(texts(&["globex"])), Unproven::AudienceTenant)]
+#[case(|world: &mut World| world.book.audiences[0].attributes = vec![signed_with("\"none\"")], Unproven::AudienceAlgorithm)]
+#[case(|world: &mut World| world.book.audiences[0].attributes = vec![signed_with("ES256")], Unproven::AudienceAlgorithm)]
 #[case(|world: &mut World| world.book.audiences[0].flow = "exchange".into(), Unproven::AudienceFlow)]
 #[case(|world: &mut World| world.input.ttl = 0, Unproven::Lifetime)]
 #[case(|world: &mut World| world.input.ttl = 501, Unproven::Lifetime)]
@@ -383,6 +385,26 @@ fn nothing_beyond_the_registrations(#[case] change: fn(&mut World), #[case] why:
     let mut world = World::user();
     change(&mut world);
     assert_eq!(world.examine(), Err(why));
+}
+
+fn signed_with(value: &str) -> Attribute {
+    Attribute { name: ALGORITHM.into(), value: value.into() }
+}
+
+#[test]
+fn the_audiences_registration_says_what_is_signed_with() {
+    let mut world = World::user();
+    world.book.audiences[0].attributes = vec![signed_with("\"RS256\"")];
+    assert_eq!(world.approve().algorithm(), Some(Algorithm::Rs256));
+    world.input.audience = world.book.audiences.iter().map(|audience| audience.id.clone()).collect();
+    assert!(world.input.audience.len() > 1);
+    assert_eq!(world.examine(), Err(Unproven::AudienceAlgorithm), "one token has one signature");
+    for audience in &mut world.book.audiences {
+        audience.attributes = vec![signed_with("\"ES256\"")];
+    }
+    assert_eq!(world.approve().algorithm(), Some(Algorithm::Es256));
+    world.book.audiences.iter_mut().for_each(|audience| audience.attributes.clear());
+    assert_eq!(world.approve().algorithm(), None);
 }
 
 #[test]

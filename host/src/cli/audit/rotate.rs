@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn here(config: &Config) -> anyhow::Result<Value> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let keys = FileKeys::open(&config.keys.dir, standin::key_retention(config), Arc::clone(&clock))?;
+    let keys = FileKeys::open(standin::key_folder(config), Arc::clone(&clock))?;
     let seal = SealKey::new(*files::hmac_key(&config.keys.dir, standin::AUDIT_SEAL)?.expose());
     let options = standin::log_options(config);
     let log = match AuditLog::open(&config.audit.path, &seal, Arc::new(keys) as Arc<dyn Keys>, clock, options) {

@@ -58,7 +58,7 @@ impl World {
         let text = config(&issuer.jwks_uri(), &router_digest, &ledger_digest);
         std::fs::write(folder.0.join("standin.toml"), &text)?;
         let config = Config::read(&folder.0.join("standin.toml"))?;
-        files::generate(&config.keys.dir, config.keys.algorithm, &SystemClock::default(), &SystemEntropy)?;
+        files::generate(&config.keys.dir, &config.keys.algorithms, &SystemClock::default(), &SystemEntropy)?;
         let database = Database::create(&config.directory)?;
         import::import(&database, directory().to_string().as_bytes(), Mode::Replace)?;
         let limits = &config.limits;
@@ -168,7 +168,7 @@ fn config(jwks_uri: &str, router: &str, ledger: &str) -> String {
         r#"
 issuer = "{ISSUER}"
 listen = "127.0.0.1:8080"
-keys = {{ dir = "keys", algorithm = "EdDSA" }}
+keys = {{ dir = "keys", algorithms = ["ES256", "EdDSA"] }}
 directory = {{ url = "sqlite:standin.db" }}
 store = {{ url = "sqlite:standin.db" }}
 audit = {{ path = "audit.jsonl", durability = "fsync" }}

@@ -1,6 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use rstest::rstest;
+use serde_json::json;
 
 use super::super::testing::{CORP_JWKS, Signer, Stand, issuer_keys, set};
 use super::*;
@@ -220,7 +221,7 @@ async fn files_are_read_again_for_an_unknown_kid_and_after_a_minute() {
     let keys = issuer_keys(JwksSource::File(path.clone()));
     let find = async |signer: &Signer| stand.issuers.find(&keys, Some(signer.0.kid()), Algorithm::EdDsa).await.map(|_| ());
 
-    let missing = IssuerKeyError::Unavailable(FetchError::File(std::io::ErrorKind::NotFound));
+    let missing = IssuerKeyError::Unavailable(FetchError::File(GuardError::Io(rustix::io::Errno::NOENT)));
     assert_eq!(find(&first).await, Err(missing));
     stand.clock.pass(5);
     std::fs::write(&path, set(&[&first])).unwrap();
@@ -261,12 +262,13 @@ async fn sources_are_bounded_and_forgotten() {
         stand.issuers.state(&JwksSource::File(format!("{number}").into())).unwrap();
     }
     assert_eq!(stand.find(&key).await.err(), Some(IssuerKeyError::TooMany));
-    stand.issuers.retain([&url().source]);
+    let corp = || Registered { name: "corp".into(), source: url().source, set: None };
+    stand.issuers.register(vec![corp()]);
     assert!(stand.find(&key).await.is_ok());
-    stand.issuers.retain([&url().source]);
+    stand.issuers.register(vec![corp()]);
     assert!(stand.find(&key).await.is_ok());
     assert_eq!(stand.site.count(), 1, "what is still referenced stays");
-    stand.issuers.retain([]);
+    stand.issuers.register(Vec::new());
     assert!(stand.find(&key).await.is_ok());
     assert_eq!(stand.site.count(), 2);
 }
@@ -283,4 +285,129 @@ async fn a_fetch_that_dies_is_an_error() {
     let issuers = IssuerKeySets::new(Arc::new(Dying), Stand::new().clock);
     let error = issuers.find(&url(), Some("k"), Algorithm::EdDsa).await.err();
     assert_eq!(error, Some(IssuerKeyError::Unavailable(FetchError::GivenUp)));
+}
+
+#[tokio::test]
+async fn a_wrong_signature_refreshes_as_seldom_as_an_unknown_kid() {
+    let (stand, old, new) = (Stand::new(), signer(), signer());
+    let renamed = |signer: &Signer| json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": signer.jwk()["x"], "kid": "k" }] });
+    let again = async |wrong: &Signer| {
+        let found = stand.issuers.find_another(&url(), Some("k"), Algorithm::EdDsa, wrong.0.kid()).await;
+        found.map(|key| key.thumbprint().to_owned())
+    };
+    stand.site.serve(renamed(&old).to_string());
+    assert!(stand.issuers.find(&url(), Some("k"), Algorithm::EdDsa).await.is_ok());
+    assert_eq!(again(&old).await, Err(IssuerKeyError::Unknown), "still the same");
+    stand.site.serve(renamed(&new).to_string());
+    for _ in 0..10 {
+        assert_eq!(again(&old).await, Err(IssuerKeyError::Unknown));
+        assert_eq!(stand.find(&signer()).await.err(), Some(IssuerKeyError::Unknown));
+    }
+    assert_eq!(stand.site.count(), 2, "both share the one minute");
+    stand.clock.pass(60);
+    assert_eq!(again(&old).await.as_deref(), Ok(new.0.kid()));
+    assert_eq!(stand.site.count(), 3);
+    // Whoever comes later with what was wrong before finds the new one at once.
+    assert_eq!(again(&old).await.as_deref(), Ok(new.0.kid()));
+    assert_eq!(stand.site.count(), 3);
+}
+
+#[rstest]
+#[case::a_little("max-age=1", 30)]
+#[case::more("max-age=1200", 1_200)]
+#[case::a_year("max-age=31536000", 3_600)]
+#[tokio::test]
+async fn a_source_says_how_long_its_set_is_fresh(#[case] said: &str, #[case] fresh: u64) {
+    let (stand, key) = (Stand::new(), signer());
+    stand.site.serve_with(&[("cache-control", said)], set(&[&key]));
+    assert!(stand.find(&key).await.is_ok());
+    for round in 1..4 {
+        stand.clock.pass(fresh - 1);
+        assert!(stand.find(&key).await.is_ok());
+        stand.settle().await;
+        assert_eq!(stand.site.count(), round);
+        stand.clock.pass(1);
+        assert!(stand.find(&key).await.is_ok());
+        stand.settle().await;
+        assert_eq!(stand.site.count(), round + 1);
+    }
+}
+
+#[tokio::test]
+async fn requests_say_who_asks_and_want_no_encoding() {
+    let (stand, key) = (Stand::new(), signer());
+    stand.site.serve_with(&[("content-encoding", "gzip")], set(&[&key]));
+    assert_eq!(stand.find(&key).await.err(), Some(IssuerKeyError::Unavailable(FetchError::Encoded)));
+    let sent = stand.site.sent();
+    for (name, value) in [("accept-encoding", "identity"), ("user-agent", concat!("standin/", env!("CARGO_PKG_VERSION")))] {
+        assert!(sent.contains(&(name.to_owned(), value.to_owned())), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_registered_again_counts_at_once() {
+    let (stand, old, new) = (Stand::new(), signer(), signer());
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("jwks.json");
+    let keys = IssuerKeys { max_stale: Duration::from_secs(120), ..issuer_keys(JwksSource::File(path.clone())) };
+    let find = async |signer: &Signer| stand.issuers.find(&keys, Some(signer.0.kid()), Algorithm::EdDsa).await.map(|_| ());
+    let register = || {
+        let set = Some(read_file(&path).unwrap());
+        stand.issuers.register(vec![Registered { name: "corp".into(), source: keys.source.clone(), set }]);
+    };
+    std::fs::write(&path, set(&[&old])).unwrap();
+    register();
+    assert_eq!(find(&old).await, Ok(()));
+    std::fs::write(&path, set(&[&new])).unwrap();
+    register();
+    assert_eq!((find(&new).await, find(&old).await), (Ok(()), Err(IssuerKeyError::Unknown)));
+    // One that is gone serves no longer than a url that is down.
+    std::fs::remove_file(&path).unwrap();
+    stand.clock.pass(120);
+    assert_eq!(find(&new).await, Ok(()));
+    stand.clock.pass(1);
+    let gone = FetchError::File(GuardError::Io(rustix::io::Errno::NOENT));
+    assert_eq!(find(&new).await, Err(IssuerKeyError::Unavailable(gone)));
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_registration_does_not_come_back_after_it() {
+    let (stand, old, new) = (Stand::new(), signer(), signer());
+    stand.site.slow.store(true, Ordering::SeqCst);
+    stand.site.serve(set(&[&old]));
+    assert!(tokio::time::timeout(Duration::from_millis(1), stand.find(&old)).await.is_err());
+    let newer = KeySet::parse(set(&[&new]).as_bytes()).unwrap();
+    stand.issuers.register(vec![Registered { name: "corp".into(), source: url().source, set: Some(newer) }]);
+    assert!(stand.find(&new).await.is_ok());
+    // Waits for the fetch that is under way.
+    assert_eq!(stand.find(&old).await.err(), Some(IssuerKeyError::Unknown));
+    assert!(stand.find(&new).await.is_ok());
+    assert_eq!(stand.site.count(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_others_can_write_is_no_source() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (stand, key) = (Stand::new(), signer());
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("jwks.json");
+    std::fs::write(&path, set(&[&key])).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let found = stand.issuers.find(&issuer_keys(JwksSource::File(path)), Some(key.0.kid()), Algorithm::EdDsa).await;
+    let refused = FetchError::File(GuardError::Writable { mode: 0o666 });
+    assert_eq!(found.err(), Some(IssuerKeyError::Unavailable(refused)));
+}
+
+#[tokio::test]
+async fn issuers_without_a_usable_key_are_named() {
+    let (stand, key) = (Stand::new(), signer());
+    let named = |name: &str| Registered { name: name.into(), source: url().source, set: None };
+    stand.issuers.register(vec![named("one"), named("another")]);
+    assert!(stand.issuers.without_keys().is_empty(), "nobody knows yet");
+    stand.site.serve(r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#);
+    assert_eq!(stand.find(&key).await.err(), Some(IssuerKeyError::Unknown));
+    assert_eq!(stand.issuers.without_keys(), ["another", "one"]);
+    stand.site.serve(set(&[&key]));
+    assert!(stand.find(&key).await.is_ok(), "it is asked again for a key that nobody knows");
+    assert!(stand.issuers.without_keys().is_empty());
 }

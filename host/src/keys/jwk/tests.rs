@@ -59,18 +59,39 @@ fn reads_what_we_publish(#[case] algorithm: Algorithm) {
 fn a_key_without_alg_serves_what_it_fits() {
     let (_, mut jwk) = public(Algorithm::Rs256);
     jwk.as_object_mut().unwrap().remove("alg");
-    assert_eq!(PublicKey::parse(&jwk.to_string()).unwrap().algorithms(), [Algorithm::Rs256, Algorithm::Ps256]);
+    assert_eq!(PublicKey::parse(&jwk.to_string()).unwrap().algorithms(), RSA.map(|(algorithm, _)| algorithm));
 }
 
 #[test]
-fn p384_is_taken() {
-    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-    let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
-    let point = pair.public_key().as_ref();
-    let (x, y) = (BASE64URL.encode(&point[1..49]), BASE64URL.encode(&point[49..]));
-    let key = PublicKey::parse(&json!({ "kty": "EC", "crv": "P-384", "x": x, "y": y }).to_string()).unwrap();
-    let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), b"m").unwrap();
-    assert!(key.verify(Algorithm::Es384, b"m", signature.as_ref()));
+fn ed25519_has_two_names() {
+    // RFC 9864 §2.2.
+    let (_, jwk) = public(Algorithm::EdDsa);
+    let key = PublicKey::parse(&with(jwk, "alg", json!("Ed25519")).to_string()).unwrap();
+    assert_eq!((key.algorithms(), Algorithm::named("Ed25519")), (&[Algorithm::EdDsa][..], Some(Algorithm::EdDsa)));
+    assert_eq!(Algorithm::named("Ed448"), None);
+}
+
+#[test]
+fn keys_of_spiffe_bundles_are_taken() {
+    assert!(PublicKey::parse(&with(public(Algorithm::Es256).1, "use", json!("jwt-svid")).to_string()).is_ok());
+    let refused = PublicKey::parse(&with(public(Algorithm::Es256).1, "use", json!("x509-svid")).to_string());
+    assert_eq!(refused.err(), Some(JwkError::Unusable(Unusable::Use)));
+}
+
+#[test]
+fn the_larger_curves_are_taken() {
+    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    for (curve, length, algorithm, signing) in [
+        ("P-384", 48, Algorithm::Es384, &ECDSA_P384_SHA384_FIXED_SIGNING),
+        ("P-521", 66, Algorithm::Es512, &ECDSA_P521_SHA512_FIXED_SIGNING),
+    ] {
+        let pair = EcdsaKeyPair::generate(signing).unwrap();
+        let point = pair.public_key().as_ref();
+        let (x, y) = (BASE64URL.encode(&point[1..=length]), BASE64URL.encode(&point[1 + length..]));
+        let key = PublicKey::parse(&json!({ "kty": "EC", "crv": curve, "x": x, "y": y }).to_string()).unwrap();
+        let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), b"m").unwrap();
+        assert!(key.verify(algorithm, b"m", signature.as_ref()));
+    }
 }
 
 fn rsa(bits: usize, e: &[u8]) -> Value {
@@ -80,30 +101,38 @@ fn rsa(bits: usize, e: &[u8]) -> Value {
 }
 
 #[rstest]
-#[case::symmetric(json!({ "kty": "oct", "k": "AAAA" }))]
-#[case::weak(rsa(1024, &[1, 0, 1]))]
-#[case::weak_by_little(rsa(2040, &[1, 0, 1]))]
-#[case::huge(rsa(16_384, &[1, 0, 1]))]
-#[case::small_exponent(rsa(2048, &[3]))]
-#[case::even_exponent(rsa(2048, &[1, 0, 2]))]
-#[case::long_exponent(rsa(2048, &[1, 0, 0, 0, 1]))]
-#[case::for_encryption(with(public(Algorithm::EdDsa).1, "use", json!("enc")))]
-#[case::for_signing_only(with(public(Algorithm::EdDsa).1, "key_ops", json!(["sign"])))]
-#[case::private(with(public(Algorithm::EdDsa).1, "d", json!("AAAA")))]
-#[case::unknown_alg(with(public(Algorithm::EdDsa).1, "alg", json!("HS256")))]
-#[case::alg_of_another_type(with(public(Algorithm::EdDsa).1, "alg", json!("ES256")))]
-#[case::unknown_curve(with(public(Algorithm::Es256).1, "crv", json!("secp256k1")))]
-#[case::not_on_the_curve(with(public(Algorithm::Es256).1, "x", json!(BASE64URL.encode([1; 32]))))]
-#[case::short_coordinate(with(public(Algorithm::Es256).1, "x", json!(BASE64URL.encode([1; 31]))))]
-#[case::short_okp(with(public(Algorithm::EdDsa).1, "x", json!(BASE64URL.encode([1; 31]))))]
-#[case::long_kid(with(public(Algorithm::EdDsa).1, "kid", json!("k".repeat(513))))]
-#[case::unknown_type(json!({ "kty": "AKP" }))]
-fn unusable_keys_are_left_out(#[case] jwk: Value) {
-    assert_eq!(PublicKey::parse(&jwk.to_string()).err(), Some(JwkError::Unusable));
+#[case::symmetric(json!({ "kty": "oct", "k": "AAAA" }), Unusable::Symmetric)]
+#[case::weak(rsa(1024, &[1, 0, 1]), Unusable::Size(1024))]
+#[case::weak_by_little(rsa(2040, &[1, 0, 1]), Unusable::Size(2040))]
+#[case::huge(rsa(16_384, &[1, 0, 1]), Unusable::Size(16_384))]
+#[case::small_exponent(rsa(2048, &[3]), Unusable::Exponent)]
+#[case::even_exponent(rsa(2048, &[1, 0, 2]), Unusable::Exponent)]
+#[case::long_exponent(rsa(2048, &[1, 0, 0, 0, 1]), Unusable::Exponent)]
+#[case::for_encryption(with(public(Algorithm::EdDsa).1, "use", json!("enc")), Unusable::Use)]
+#[case::for_signing_only(with(public(Algorithm::EdDsa).1, "key_ops", json!(["sign"])), Unusable::Operations)]
+#[case::private(with(public(Algorithm::EdDsa).1, "d", json!("AAAA")), Unusable::Private)]
+#[case::unknown_alg(with(public(Algorithm::EdDsa).1, "alg", json!("HS256")), Unusable::Algorithm)]
+#[case::alg_of_encryption(with(rsa(2048, &[1, 0, 1]), "alg", json!("RSA-OAEP")), Unusable::Algorithm)]
+#[case::alg_of_another_type(with(public(Algorithm::EdDsa).1, "alg", json!("ES256")), Unusable::Algorithm)]
+#[case::unknown_curve(with(public(Algorithm::Es256).1, "crv", json!("secp256k1")), Unusable::Kind)]
+#[case::not_on_the_curve(with(public(Algorithm::Es256).1, "x", json!(BASE64URL.encode([1; 32]))), Unusable::Point)]
+#[case::short_coordinate(with(public(Algorithm::Es256).1, "x", json!(BASE64URL.encode([1; 31]))), Unusable::Point)]
+#[case::short_okp(with(public(Algorithm::EdDsa).1, "x", json!(BASE64URL.encode([1; 31]))), Unusable::Point)]
+#[case::long_kid(with(public(Algorithm::EdDsa).1, "kid", json!("k".repeat(513))), Unusable::Kid)]
+#[case::unknown_type(json!({ "kty": "AKP" }), Unusable::Kind)]
+#[case::no_certificate(json!({ "kty": "RSA", "x5c": [] }), Unusable::Certificate)]
+#[case::broken_certificate(json!({ "kty": "RSA", "x5c": ["AAAA"] }), Unusable::Certificate)]
+#[case::certificate_in_base64url(json!({ "kty": "RSA", "x5c": ["_-8"] }), Unusable::Certificate)]
+fn unusable_keys_are_left_out(#[case] jwk: Value, #[case] why: Unusable) {
+    let why = JwkError::Unusable(why);
+    assert_eq!(PublicKey::parse(&jwk.to_string()).err(), Some(why));
     let (key, good) = public(Algorithm::EdDsa);
-    let keys = KeySet::parse(&set(&[jwk, good])).unwrap();
+    let keys = KeySet::parse(&set(&[good, jwk])).unwrap();
     assert_eq!(keys.len(), 1);
     assert!(matches!(keys.pick(Some(key.kid()), Algorithm::EdDsa), Picked::Key(_)));
+    let [left] = keys.left_out() else { panic!("{:?}", keys.left_out()) };
+    assert_eq!((left.at, left.why), (2, why));
+    assert!(left.to_string().starts_with("key 2") && left.to_string().ends_with(&why.to_string()), "{left}");
 }
 
 #[rstest]
@@ -125,6 +154,55 @@ fn sets_are_bounded() {
 }
 
 #[test]
+fn a_key_that_stands_there_for_two_algorithms_is_one_key() {
+    let (key, jwk) = public(Algorithm::Rs256);
+    let keys = KeySet::parse(&set(&[jwk.clone(), with(jwk.clone(), "alg", json!("PS512")), jwk])).unwrap();
+    assert_eq!(keys.len(), 1);
+    for (algorithm, fits) in [(Algorithm::Rs256, true), (Algorithm::Ps512, true), (Algorithm::Rs512, false)] {
+        for kid in [Some(key.kid()), None] {
+            assert_eq!(matches!(keys.pick(kid, algorithm), Picked::Key(_)), fits, "{algorithm:?} {kid:?}");
+        }
+    }
+}
+
+/// A JWK with nothing but a certificate of this key.
+fn certified(kty: &str, algorithm: &'static rcgen::SignatureAlgorithm) -> (Value, Vec<u8>) {
+    let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["idp.example.com".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let x5c = [STANDARD.encode(certificate.der()), "the rest is not read".to_owned()];
+    (json!({ "kty": kty, "kid": "c", "use": "sig", "x5c": x5c }), rcgen::PublicKeyData::der_bytes(&pair).to_vec())
+}
+
+#[test]
+fn the_key_of_a_certificate_is_taken() {
+    for (kty, certificate, algorithm) in [
+        ("EC", &rcgen::PKCS_ECDSA_P256_SHA256, Algorithm::Es256),
+        ("EC", &rcgen::PKCS_ECDSA_P384_SHA384, Algorithm::Es384),
+        ("OKP", &rcgen::PKCS_ED25519, Algorithm::EdDsa),
+    ] {
+        let (jwk, public) = certified(kty, certificate);
+        let key = PublicKey::parse(&jwk.to_string()).unwrap();
+        assert_eq!((key.kid(), key.algorithms()), (Some("c"), &[algorithm][..]));
+        // The same as its members would say.
+        let (x, y) = if kty == "OKP" { (&public[..], &[][..]) } else { public[1..].split_at(public.len() / 2) };
+        let members = json!({ "kty": kty, "crv": key_curve(algorithm), "x": BASE64URL.encode(x), "y": BASE64URL.encode(y) });
+        assert_eq!(PublicKey::parse(&members.to_string()).unwrap().thumbprint(), key.thumbprint());
+        let other = with(jwk.clone(), "kty", json!("RSA"));
+        assert_eq!(PublicKey::parse(&other.to_string()).err(), Some(JwkError::Unusable(Unusable::Certificate)));
+        let other = with(jwk, "crv", json!("P-521"));
+        assert_eq!(PublicKey::parse(&other.to_string()).err(), Some(JwkError::Unusable(Unusable::Certificate)));
+    }
+}
+
+fn key_curve(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Es256 => "P-256",
+        Algorithm::Es384 => "P-384",
+        _ => "Ed25519",
+    }
+}
+
+#[test]
 fn picks_by_kid_and_type() {
     let ((ed, first), (_, second), (_, ec)) = (public(Algorithm::EdDsa), public(Algorithm::EdDsa), public(Algorithm::Es256));
     let keys = KeySet::parse(&set(&[first.clone(), second.clone(), ec.clone()])).unwrap();
@@ -137,6 +215,10 @@ fn picks_by_kid_and_type() {
 
     let twice = KeySet::parse(&set(&[first.clone(), first.clone()])).unwrap();
     assert!(matches!(twice.pick(Some(ed.kid()), Algorithm::EdDsa), Picked::Key(_)));
+    assert_eq!(twice.len(), 1);
+    let two_names = KeySet::parse(&set(&[first.clone(), with(first.clone(), "kid", json!("other")), ec])).unwrap();
+    assert!(matches!(two_names.pick(None, Algorithm::EdDsa), Picked::Key(key) if key.thumbprint() == ed.kid()));
+    assert!(matches!(two_names.pick(Some("other"), Algorithm::EdDsa), Picked::Key(_)));
     let same_name = KeySet::parse(&set(&[first.clone(), with(second, "kid", first["kid"].clone())])).unwrap();
     assert!(matches!(same_name.pick(Some(ed.kid()), Algorithm::EdDsa), Picked::None));
 }

@@ -1,0 +1,176 @@
+//! Whose a file is. What somebody else may write decides nothing: not who is trusted, not which keys count.
+//!
+//! "Somebody else" is everybody but root and the user this process runs as, a group included. On a read-only file system nobody
+//! writes, whatever the modes say: so Kubernetes mounts its volumes.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
+
+/// Others may enter names here, but not replace or remove those of somebody else.
+const STICKY: u32 = 0o1000;
+
+/// Why a file or folder is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// It cannot be opened or looked at.
+    #[error("{0}")]
+    Io(#[from] Errno),
+    /// It is something else than a regular file.
+    #[error("it is no regular file")]
+    NoFile,
+    /// It is another user's, who can write it.
+    #[error("it belongs to user {0}, who is neither root nor the user this runs as")]
+    Owner(u32),
+    /// Its mode lets others write.
+    #[error("mode {mode:04o} lets others write it")]
+    Writable {
+        /// Its mode.
+        mode: u32,
+    },
+    /// It lies in a folder in which others could put another in its place.
+    #[error("the folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Self>,
+    },
+}
+
+impl From<io::Error> for GuardError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+impl GuardError {
+    /// What kind of fault of the system it is, if it is one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Io(errno) => Some(errno.kind()),
+            Self::NoFile | Self::Owner(_) | Self::Writable { .. } | Self::Folder { .. } => None,
+        }
+    }
+}
+
+/// Opens a regular file that nobody else can write or replace; a pipe in its place holds nobody up.
+///
+/// # Errors
+/// Where it is not there, or somebody else can.
+pub fn open(path: &Path) -> Result<File, GuardError> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(GuardError::NoFile);
+    }
+    check_file(file.as_fd())?;
+    // Both where it is named and where it lies: a link is as good as what it points to.
+    let real = std::fs::canonicalize(path)?;
+    for folder in [path.parent(), real.parent()].into_iter().flatten() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let checked = opened.map_err(GuardError::from).and_then(|opened| check_folder(opened.as_fd()));
+        checked.map_err(|source| GuardError::Folder { path: folder.to_owned(), source: Box::new(source) })?;
+    }
+    Ok(file)
+}
+
+/// Whether nobody else can write this opened file.
+///
+/// # Errors
+/// Where somebody can.
+pub(crate) fn check_file(file: BorrowedFd<'_>) -> Result<(), GuardError> {
+    check(file, 0)
+}
+
+/// Whether nobody else can put something in the place of what lies in this opened folder and is not theirs.
+///
+/// # Errors
+/// Where somebody can.
+pub(crate) fn check_folder(folder: BorrowedFd<'_>) -> Result<(), GuardError> {
+    check(folder, STICKY)
+}
+
+/// Whether this user is one whose files are ours.
+pub(crate) fn is_ours(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+fn check(opened: BorrowedFd<'_>, excuse: u32) -> Result<(), GuardError> {
+    let stat = rustix::fs::fstat(opened)?;
+    let mode = stat.st_mode & 0o7777;
+    let fault = if !is_ours(stat.st_uid) {
+        GuardError::Owner(stat.st_uid)
+    } else if mode & 0o022 != 0 && mode & excuse == 0 {
+        GuardError::Writable { mode }
+    } else {
+        return Ok(());
+    };
+    // Asked last: nearly everybody's modes are right.
+    if rustix::fs::fstatvfs(opened)?.f_flag.contains(StatVfsMountFlags::RDONLY) { Ok(()) } else { Err(fault) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    fn chmod(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[rstest]
+    #[case::private(0o700, 0o600, true)]
+    #[case::readable(0o755, 0o644, true)]
+    #[case::read_only(0o555, 0o444, true)]
+    #[case::of_the_group(0o700, 0o664, false)]
+    #[case::of_all(0o700, 0o606, false)]
+    #[case::folder_of_the_group(0o775, 0o600, false)]
+    #[case::folder_of_all(0o777, 0o600, false)]
+    #[case::sticky_folder(0o1777, 0o600, true)]
+    #[case::sticky_file(0o700, 0o1666, false)]
+    fn what_others_may_write_is_refused(#[case] folder: u32, #[case] file: u32, #[case] taken: bool) {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        chmod(&path, file);
+        chmod(home.path(), folder);
+        let opened = open(&path);
+        assert_eq!(opened.is_ok(), taken, "{opened:?}");
+    }
+
+    #[test]
+    fn a_link_is_as_good_as_what_it_points_to() {
+        let home = tempfile::tempdir().unwrap();
+        let (there, link) = (home.path().join("there"), home.path().join("link"));
+        std::fs::create_dir(&there).unwrap();
+        std::fs::write(there.join("file"), "text").unwrap();
+        std::os::unix::fs::symlink(there.join("file"), &link).unwrap();
+        assert!(open(&link).is_ok());
+        chmod(&there, 0o777);
+        assert!(matches!(open(&link), Err(GuardError::Folder { .. })));
+        chmod(&there, 0o755);
+        chmod(&there.join("file"), 0o622);
+        assert!(matches!(open(&link), Err(GuardError::Writable { mode: 0o622 })));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(matches!(open(home.path()), Err(GuardError::NoFile)));
+        assert_eq!(open(&home.path().join("none")).unwrap_err().io_kind(), Some(io::ErrorKind::NotFound));
+        let pipe = home.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(matches!(open(&pipe), Err(GuardError::NoFile)));
+    }
+}
