@@ -123,12 +123,12 @@ const HELPERS: [&str; 18] = [
 ];
 
 fn fill(text: &str, chance: &mut Chance) -> String {
-    (0..3).fold(text.to_owned(), |text, index| text.replace(&format!("${index}"), chance.of_these(&OPERANDS)))
+    (0..3).fold(text.to_owned(), |text, index| text.replace(&format!("${index}"), chance.of_these::<&str>(&OPERANDS)))
 }
 
 fn policy(chance: &mut Chance) -> String {
     let rule = |chance: &mut Chance, head: &str| {
-        let bodies: Vec<String> = (0..=chance.below(2)).map(|_| fill(chance.of_these(&BODIES), chance)).collect();
+        let bodies: Vec<String> = (0..=chance.below(2)).map(|_| fill(chance.of_these::<&str>(&BODIES), chance)).collect();
         format!("{head} if {{\n\t{}\n}}\n", bodies.join("\n\t"))
     };
     let mut policy = String::from("package standin\n");
@@ -143,11 +143,11 @@ fn policy(chance: &mut Chance) -> String {
         let rule = rule(chance, head);
         policy += &rule;
     }
-    policy += &format!("deny contains {} if {{\n\t{}\n}}\n", fill("$0", chance), fill(chance.of_these(&BODIES), chance));
-    policy += &format!("max_ttl := {} if {{\n\t{}\n}}\n", fill("$0", chance), fill(chance.of_these(&BODIES), chance));
+    policy += &format!("deny contains {} if {{\n\t{}\n}}\n", fill("$0", chance), fill(chance.of_these::<&str>(&BODIES), chance));
+    policy += &format!("max_ttl := {} if {{\n\t{}\n}}\n", fill("$0", chance), fill(chance.of_these::<&str>(&BODIES), chance));
     // A rule that nothing uses is a fault.
     policy += "reasons contains \"used\" if { false; helper; helper2; chosen; partial; names; obj; f(1); g(1); every_one([]) }\nhelper2 if false\n";
-    policy += &fill(chance.of_these(&HELPERS), chance);
+    policy += &fill(chance.of_these::<&str>(&HELPERS), chance);
     policy += &fill(
         "\nchosen := $0 if { $1 } else := $2\nf(x) := $0 if x == $1\nf(x) := y if { y := x; x != $2 }\n\
          g(1) := \"one\"\ng(x) := \"other\" if x != 1\nevery_one(x) if { every y in x { y == $0 } }\n\
