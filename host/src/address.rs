@@ -66,7 +66,7 @@ mod tests {
     #[case("ΣΣ@faß.example", Some("σσ@xn--fa-hia.example"))]
     #[case("a@\u{ff45}xample\u{3002}com", Some("a@example.com"))]
     #[case("\u{212a}@example.com", Some("k@example.com"))]
-    #[case("用户@例子.广告", Some("用户@xn--fsqu00a.xn--55qw42g"))]
+    #[case("用户@例子.广告", Some("用户@xn--fsqu00a.xn--4rr70v"))]
     #[case("alice", None)]
     #[case("@example.com", None)]
     #[case("a@", None)]
