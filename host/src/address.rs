@@ -67,6 +67,8 @@ mod tests {
     #[case("a@\u{ff45}xample\u{3002}com", Some("a@example.com"))]
     #[case("\u{212a}@example.com", Some("k@example.com"))]
     #[case("用户@例子.广告", Some("用户@xn--fsqu00a.xn--4rr70v"))]
+    #[case("a@نامه\u{200c}ای.example", Some("a@xn--mgba3gch31f060k.example"))]
+    #[case("a@ex\u{200c}ample.com", None)]
     #[case("alice", None)]
     #[case("@example.com", None)]
     #[case("a@", None)]

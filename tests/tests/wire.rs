@@ -1,7 +1,7 @@
 //! What stands on the wire: error responses and their challenges, headers, metadata, names of audiences, tenants and addresses, what the
 //! host fetches by a proxy, and a published client as a peer.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on ends")]
 
 #[path = "wire/addresses.rs"]
 mod addresses;

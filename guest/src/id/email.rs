@@ -46,7 +46,13 @@ fn is_domain(domain: &str) -> bool {
     if domain.is_ascii() {
         return domain.split('.').all(is_label);
     }
-    domain.chars().all(|c| if c.is_ascii() { c.is_ascii_alphanumeric() || c == '-' || c == '.' } else { is_seen(c) })
+    // Joiners are letters of some scripts' names (RFC 5892 appendix A.1); where they may stand the host knows.
+    let right = |c: char| match c {
+        '-' | '.' | '\u{200c}' | '\u{200d}' => true,
+        c if c.is_ascii() => c.is_ascii_alphanumeric(),
+        c => is_seen(c),
+    };
+    domain.chars().all(right)
 }
 
 fn is_label(label: &str) -> bool {
