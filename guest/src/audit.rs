@@ -150,7 +150,7 @@ impl Attempt {
             sub: resolved.id.clone(),
             obo_type: resolved.obo_type.clone(),
             tenant: resolved.tenant.clone(),
-            chain: resolved.chain.as_ref().map(crate::chain::Actor::subs).unwrap_or_default(),
+            chain: resolved.actors.clone(),
         });
     }
 

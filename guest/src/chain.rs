@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::id;
+
 /// One actor, with those before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
@@ -23,6 +25,8 @@ pub enum ChainError {
     Malformed,
     /// More actors than allowed.
     TooLong,
+    /// An actor of ours in a token that is not.
+    Ours,
 }
 
 impl Actor {
@@ -36,6 +40,21 @@ impl Actor {
         let act = object.get("act").map(|inner| Self::parse(inner, left)).transpose()?;
         let sub = member(object, "sub")?.ok_or(ChainError::Malformed)?;
         Ok(Self { iss: member(object, "iss")?, sub, act: act.map(Box::new) })
+    }
+
+    /// The chain of a token that `issuer` signed, who is not us: an actor without `iss` is one of its own. Our actors only we name: anybody
+    /// else who could would have every rule about them met.
+    ///
+    /// # Errors
+    /// Where it names an actor of `ours`.
+    pub fn foreign(self, issuer: &str, ours: &str) -> Result<Self, ChainError> {
+        let Self { iss, sub, act } = self;
+        let iss = iss.unwrap_or_else(|| issuer.to_owned());
+        if iss == ours {
+            return Err(ChainError::Ours);
+        }
+        let act = act.map(|before| before.foreign(issuer, ours)).transpose()?;
+        Ok(Self { iss: Some(iss), sub, act: act.map(Box::new) })
     }
 
     /// The chain with one more actor in front.
@@ -55,9 +74,17 @@ impl Actor {
         1 + self.act.as_deref().map_or(0, Self::len)
     }
 
-    /// The actors' `sub`, nearest first.
-    pub fn subs(&self) -> Vec<String> {
-        std::iter::successors(Some(self), |actor| actor.act.as_deref()).map(|actor| actor.sub.clone()).collect()
+    /// The actors, nearest first, as policies and the audit log name them: ours by `sub`, all others `ext:<issuer name>:<sub>`. `name_of`
+    /// is the registered name of an issuer. One that is not registered, or not any more, is named by its URL, which no registered name
+    /// can be.
+    pub fn names(&self, ours: &str, name_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
+        let named = |actor: &Self| match actor.iss.as_deref() {
+            Some(iss) if iss == ours => actor.sub.clone(),
+            Some(iss) => id::external(&name_of(iss).unwrap_or_else(|| iss.to_owned()), &actor.sub),
+            // Our own actors have an `iss`.
+            None => id::external("", &actor.sub),
+        };
+        std::iter::successors(Some(self), |actor| actor.act.as_deref()).map(named).collect()
     }
 }
 
@@ -79,11 +106,32 @@ mod tests {
     fn nests_nearest_first() {
         let before = Actor::parse(&json!({"sub": "b", "act": {"iss": "i", "sub": "a"}}), 5).unwrap();
         let chain = Actor::in_front_of("me", "c", Some(before), 5).unwrap();
-        assert_eq!(chain.subs(), ["c", "b", "a"]);
+        let known = |iss: &str| (iss == "i").then(|| "corp".to_owned());
+        assert_eq!(chain.names("me", known), ["c", "ext::b", "ext:corp:a"]);
+        assert_eq!(chain.names("me", |_| None), ["c", "ext::b", "ext:i:a"]);
         assert_eq!(
             serde_json::to_value(&chain).unwrap(),
             json!({"iss": "me", "sub": "c", "act": {"sub": "b", "act": {"iss": "i", "sub": "a"}}})
         );
+    }
+
+    #[test]
+    fn a_foreign_chain_is_the_issuers_own_and_never_ours() {
+        let parse = |claim: Value| Actor::parse(&claim, 5).unwrap().foreign("https://idp", "https://us");
+        let chain = parse(json!({"sub": "client:a", "act": {"iss": "https://b", "sub": "b", "act": {"sub": "c"}}})).unwrap();
+        assert_eq!(
+            serde_json::to_value(&chain).unwrap(),
+            json!({"iss": "https://idp", "sub": "client:a", "act": {"iss": "https://b", "sub": "b", "act": {"iss": "https://idp", "sub": "c"}}})
+        );
+        let known = |iss: &str| (iss == "https://idp").then(|| "corp".to_owned());
+        assert_eq!(chain.names("https://us", known), ["ext:corp:client%3Aa", "ext:https%3A%2F%2Fb:b", "ext:corp:c"]);
+        for claim in [
+            json!({"iss": "https://us", "sub": "client:a"}),
+            json!({"sub": "a", "act": {"iss": "https://us", "sub": "client:a"}}),
+            json!({"sub": "a", "act": {"iss": "https://b", "sub": "b", "act": {"iss": "https://us", "sub": "x"}}}),
+        ] {
+            assert_eq!(parse(claim), Err(ChainError::Ours));
+        }
     }
 
     #[rstest::rstest]

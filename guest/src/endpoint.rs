@@ -11,6 +11,8 @@ mod token;
 use serde_json::{Map, Value};
 
 use self::answer::{Answer, failed, header};
+pub use self::credential::authorization;
+pub use self::form::parse as parse_form;
 use crate::audit;
 use crate::bindings::exports::standin::obo::endpoint::{HttpRequest, HttpResponse};
 use crate::error::{Problem, RequestError};

@@ -164,7 +164,7 @@ stages! {
         Addressee: "subject.addressee", InvalidRequest, 400, Never, "the subject token was not addressed to this client", "Only the service a token was addressed to may exchange it.";
         Tenant: "subject.tenant", InvalidRequest, 400, Never, "the subject token's tenant is not acceptable", "The issuer must be registered for the tenant.";
         MayAct: "subject.may_act", InvalidRequest, 400, Never, "the subject token does not let this client act", "may_act must name the client.";
-        Chain: "subject.chain", InvalidRequest, 400, Never, "the subject token's actor chain is malformed", "Send a token whose act claim follows RFC 8693 section 4.1.";
+        Chain: "subject.chain", InvalidRequest, 400, Never, "the subject token's actor chain is malformed", "Send a token whose act claim follows RFC 8693 section 4.1 and, from another issuer, names no actor of ours.";
         ChainTooLong: "subject.chain_too_long", InvalidRequest, 400, Never, "the actor chain is too long", "Use fewer hops or raise max_chain.";
         Bound: "subject.bound", InvalidRequest, 400, Never, "the subject token is bound to a key, and what is asked for is not", "Send a bearer token, or register every audience that is asked for with unbound = true.";
         Revoked: "subject.revoked", InvalidRequest, 400, Never, "the subject token was revoked", "Get a fresh subject token.";
@@ -173,7 +173,7 @@ stages! {
     /// The subject, its account or its tenant cannot be used.
     TargetError {
         NotFound: "target.not_found", InvalidRequest, 400, Never, "there is no such subject for this client", "Check the descriptor and the client's tenants.";
-        AmbiguousAccount: "target.ambiguous_account", InvalidRequest, 400, Never, "the subject is in several accounts", "Add account_id or account_csp_id.";
+        AmbiguousAccount: "target.ambiguous_account", InvalidRequest, 400, Never, "the subject is in several accounts", "Add account_id, account_csp_id or sfdc_account_id.";
         ContradictoryAccount: "target.contradictory_account", InvalidRequest, 400, Never, "the account ids contradict each other", "Send ids of one account.";
         Inactive: "target.inactive", InvalidRequest, 400, Never, "the subject or its account is not active", "Enable it in the directory.";
         Protected: "target.protected", InvalidRequest, 400, Never, "the subject is protected", "Register the client with protected = true.";

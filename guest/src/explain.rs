@@ -80,7 +80,8 @@ fn kind(kind: SubjectKind) -> &'static str {
 fn subject(resolved: &Resolved) -> Value {
     json!({
         "kind": resolved.kind, "sub": resolved.id, "obo_type": resolved.obo_type, "provisional": resolved.provisional,
-        "account": resolved.account, "host": resolved.host, "chain": resolved.chain, "lineage": resolved.lineage,
+        "account": resolved.account, "host": resolved.host, "chain": resolved.chain,
+        "actors": resolved.actors, "lineage": resolved.lineage,
     })
 }
 

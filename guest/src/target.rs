@@ -1,5 +1,6 @@
 //! Subject -> target: who it is, in which tenant, and the most that could be granted.
 
+mod account;
 mod ceiling;
 mod descriptor;
 mod hop;
@@ -63,7 +64,9 @@ pub struct Resolved {
     pub expires_at: Option<u64>,
     /// Who acted before.
     pub chain: Option<Actor>,
-    /// `jti` of every ancestor, oldest first.
+    /// Their names as policies see them, nearest first.
+    pub actors: Vec<String>,
+    /// The names of every ancestor, oldest first.
     pub lineage: Vec<String>,
     /// The account it is in.
     pub account: Option<AccountClaims>,
@@ -179,7 +182,7 @@ pub fn resolve(ports: &impl Ports, settings: &System, now: u64, caller: Caller, 
         return Err(CallerError::SubjectKind.into());
     }
     let resolved = match &request.subject {
-        Subject::Token(token) => token::resolve(ports, settings, now, &caller, token)?,
+        Subject::Token(token) => token::resolve(ports, settings, now, &caller, token, &account::asked(request)?)?,
         Subject::Descriptor(descriptor) => descriptor::resolve(ports, &caller, descriptor)?,
         Subject::Delegation(_) | Subject::Caller => return Err(Problem::at(RequestError::Unsupported, "subject")),
     };

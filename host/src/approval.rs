@@ -8,6 +8,7 @@ mod claims;
 mod cover;
 mod facts;
 mod proof;
+mod revocation;
 mod subject;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,6 +23,7 @@ use standin_guest::scope;
 pub use self::cover::{Covered, Refusal};
 pub use self::proof::Unproven;
 pub(crate) use self::proof::{Proof, examine};
+pub use self::revocation::{Revocations, RevocationsAway};
 pub use crate::bindings::keys::Purpose;
 use crate::bindings::types::{Allowance, Input};
 use crate::evidence::SeenDecision;
@@ -70,11 +72,11 @@ impl Approval {
         Self { used: false, approved_at: decision.input.now, grant, proof, decision }
     }
 
-    /// Uses the approval up for these claims, covered or not. `now` is in Unix seconds.
+    /// Uses the approval up for these claims, covered or not. `now` is in Unix seconds; `jti` is the host's, whatever the claims say.
     ///
     /// # Errors
     /// Where it does not cover them.
-    pub fn cover(&mut self, purpose: Purpose, claims: &str, now: u64) -> Result<Covered, Refusal> {
+    pub fn cover(&mut self, purpose: Purpose, claims: &str, now: u64, jti: &str) -> Result<Covered, Refusal> {
         if std::mem::replace(&mut self.used, true) {
             return Err(Refusal::Used);
         }
@@ -88,7 +90,7 @@ impl Approval {
         if self.decision.input.flow != LOCAL {
             return Err(Refusal::Flow);
         }
-        cover::compare(self, claims, now)
+        cover::compare(self, claims, now, jti)
     }
 
     /// The question and the permit.
@@ -104,6 +106,11 @@ impl Approval {
     /// What the token is signed with; without it, with what the keys have for default.
     pub(crate) fn algorithm(&self) -> Option<Algorithm> {
         self.proof.algorithm
+    }
+
+    /// The names of the subject token and its ancestors, none of which may have been revoked; empty where the subject has no token.
+    pub(crate) fn lineage(&self) -> &[String] {
+        &self.proof.subject.lineage
     }
 
     /// The actors before the caller, nearest first.

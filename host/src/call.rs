@@ -7,11 +7,13 @@ use std::time::Duration;
 use standin_guest::error::RuntimeError;
 use wasmtime::component::ResourceAny;
 
+use crate::bindings::endpoint::HttpRequest;
 use crate::bindings::obo::{Ceiling, Denial as WireDenial, Grant};
 use crate::bindings::types::{Credential, Failure, Minted, Party, Request};
 use crate::door::{Crowded, Place, Turn};
 use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
+use crate::presented::Presented;
 use crate::record;
 use crate::shared::{Shared, failure};
 use crate::state::RequestState;
@@ -71,10 +73,25 @@ impl Call {
     pub(crate) fn vouch(&mut self, request: &Request) {
         let Some(sandbox) = &mut self.sandbox else { return };
         let evidence = &mut sandbox.state().evidence;
+        evidence.presented = Presented::by_request(request);
         evidence.edge.clone_from(&request.attributes);
         evidence.step = Some(request.step.clone());
         if let Credential::Attested(client) = &request.caller {
             evidence.saw_attested(client);
+        }
+    }
+
+    /// A dry run: nothing of it is signed.
+    pub(crate) fn runs_dry(&mut self) {
+        if let Some(sandbox) = &mut self.sandbox {
+            sandbox.state().evidence.dry_run = true;
+        }
+    }
+
+    /// What a request over HTTP carries to prove something by.
+    pub(crate) fn carries(&mut self, request: &HttpRequest) {
+        if let Some(sandbox) = &mut self.sandbox {
+            sandbox.state().evidence.presented = Presented::by_http(request);
         }
     }
 

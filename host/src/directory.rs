@@ -78,6 +78,10 @@ impl DirectoryView<'_> {
         question: impl Future<Output = Result<Option<T>, DirectoryError>>,
     ) -> Result<Option<T>, DirectoryError> {
         self.evidence.spend_lookup().map_err(|_| DirectoryError::Other(Some("too many questions".into())))?;
+        // Nobody's question: what it would say is nobody's to know yet.
+        if !self.evidence.knows_caller() {
+            return Err(DirectoryError::Other(Some("nobody has shown who asks".into())));
+        }
         match tokio::time::timeout(self.ctx.timeout, question).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(DirectoryError::Unavailable),

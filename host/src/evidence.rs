@@ -8,11 +8,15 @@ use standin_guest::id;
 
 use crate::bindings::directory::{Account, Machine, User, UserKey};
 use crate::bindings::types::{Attribute, Input, Verdict};
+use crate::presented::Presented;
 
 /// The most directory questions, verifications and digests one request may ask for.
 pub const MAX_LOOKUPS: usize = 64;
 /// The most decisions one request may ask for.
 pub const MAX_DECISIONS: usize = 8;
+
+/// The flows that ask a provider: none of this version.
+const ASKING: [&str; 0] = [];
 
 /// A request asked for more than [`MAX_LOOKUPS`] or [`MAX_DECISIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +91,10 @@ pub struct SeenOrigin {
 /// Everything seen so far.
 #[derive(Debug, Default)]
 pub struct Evidence {
+    /// What the request carries to prove something by; nothing else counts.
+    pub presented: Presented,
+    /// Whether this is a dry run, which has no signer.
+    pub dry_run: bool,
     /// Ids of the clients whose secret was right.
     pub callers: Vec<String>,
     /// Ids of the clients that name the issuer and `sub` of a verified caller token.
@@ -95,6 +103,8 @@ pub struct Evidence {
     pub tried: Option<String>,
     /// Ids of the clients for whom the embedding program vouched; counts only where their registration says so.
     pub attested: Vec<String>,
+    /// Whether one of these is registered for it.
+    vouched: bool,
     /// The facts that the edge itself gave with the request; the component cannot add to them.
     pub edge: Vec<Attribute>,
     /// The step that the embedding program's request names, or that it names none; not set for a request over HTTP.
@@ -167,6 +177,32 @@ impl Evidence {
     /// The registered client that has shown who it is, or that was vouched for.
     pub fn requester(&self) -> Option<&str> {
         self.callers.last().or(self.identified.last()).or(self.attested.last()).map(String::as_str)
+    }
+
+    /// Whether somebody has shown who asks. A stranger is told nothing but what it takes to find that out.
+    pub fn knows_caller(&self) -> bool {
+        self.vouched || !self.callers.is_empty() || !self.identified.is_empty()
+    }
+
+    /// Whether it takes this client's registration to find out who asks: the embedding program vouches for it.
+    pub fn is_attested(&self, client: &str) -> bool {
+        self.attested.iter().any(|known| known == client)
+    }
+
+    /// Whether it takes this issuer's registration to find out who asks: it has signed a token of the caller's.
+    pub fn vouches_for_callers(&self, issuer: &str) -> bool {
+        self.tokens.iter().any(|token| token.role == TokenRole::Caller && token.issuer == issuer)
+    }
+
+    /// The registration of a client for whom the embedding program vouches lets it.
+    pub fn saw_vouched(&mut self) {
+        self.vouched = true;
+    }
+
+    /// Whether a flow that was permitted in this request asks a provider.
+    pub fn asks_a_provider(&self) -> bool {
+        let permitted = self.decision.as_ref().filter(|decision| decision.proven && decision.refusal.is_none());
+        permitted.is_some_and(|decision| ASKING.contains(&decision.input.flow.as_str()))
     }
 
     /// The policy was asked.
@@ -250,6 +286,24 @@ mod tests {
             evidence.spend_decision().unwrap();
         }
         assert_eq!(evidence.spend_decision(), Err(TooManyLookups));
+    }
+
+    #[test]
+    fn a_stranger_is_nobody_until_something_was_shown() {
+        let (mut evidence, claims) = (Evidence::default(), Map::from_iter([("sub".to_owned(), Value::from("w"))]));
+        evidence.saw_attested("edge");
+        evidence.saw_identity("https://callers", "w", "svc");
+        evidence.saw_token(TokenRole::Subject, "https://callers", "name", None, claims.clone());
+        assert!(!evidence.knows_caller(), "the registration has to let the program vouch");
+        assert!(evidence.is_attested("edge") && !evidence.is_attested("other"));
+        assert!(!evidence.vouches_for_callers("https://callers"));
+        evidence.saw_token(TokenRole::Caller, "https://callers", "name", None, claims);
+        assert!(evidence.vouches_for_callers("https://callers") && !evidence.knows_caller());
+        evidence.saw_identity("https://callers", "w", "svc");
+        assert!(evidence.knows_caller());
+        let mut vouched = Evidence::default();
+        vouched.saw_vouched();
+        assert!(vouched.knows_caller());
     }
 
     #[test]

@@ -211,6 +211,9 @@ pub struct HttpView<'a> {
 impl crate::bindings::http::Host for HttpView<'_> {
     async fn send(&mut self, request: Request) -> Result<Response, WireError> {
         self.evidence.spend_lookup().map_err(|_| WireError::Refused("too many questions".into()))?;
+        if !self.evidence.asks_a_provider() {
+            return Err(WireError::Refused("no permitted flow asks a provider".into()));
+        }
         let Inbound { status, headers, body } = self.ctx.exchange(request).await?;
         Ok(Response { status, headers, body })
     }

@@ -16,19 +16,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use standin_guest::error::NOT_RELEASED;
 use standin_guest::id;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
 pub use self::issuers::IssuerKeySets;
-pub use self::verifier::{Verifier, VerifyError, is_signed_by};
+pub use self::verifier::{Verifier, VerifyError, foreign_name, is_signed_by};
 use crate::address::Address;
-use crate::approval::{Approval, Covered, Purpose};
+use crate::approval::{Approval, Covered, Purpose, Refusal, Revocations};
 use crate::audit::{Announced, AuditCtx};
 use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::claimed::Identity;
-use crate::clock::Clock;
+use crate::clock::{Clock, Entropy};
 use crate::door::{Crowded, Turn};
 use crate::evidence::Evidence;
 use crate::guessing::Guessing;
@@ -88,7 +90,9 @@ pub struct KeysCtx {
     keys: Arc<dyn Keys>,
     verifier: Arc<Verifier>,
     registry: Arc<dyn Registry>,
+    revocations: Arc<dyn Revocations>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     timeout: Duration,
     asker: Asker,
 }
@@ -121,16 +125,18 @@ impl Asker {
 }
 
 impl KeysCtx {
-    /// Signs with `keys`; verifies with those and the keys of the issuers in `registry`. `timeout` is for one signature, or one
-    /// verification with its fetch.
+    /// Signs with `keys` what descends from nothing in `revocations`; verifies with those and the keys of the issuers in `registry`.
+    /// `timeout` is for one signature, or one verification with its fetch.
     pub fn new(
         keys: Arc<dyn Keys>,
         verifier: Arc<Verifier>,
         registry: Arc<dyn Registry>,
+        revocations: Arc<dyn Revocations>,
         clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
         timeout: Duration,
     ) -> Self {
-        Self { keys, verifier, registry, clock, timeout, asker: Asker::default() }
+        Self { keys, verifier, registry, revocations, clock, entropy, timeout, asker: Asker::default() }
     }
 
     /// The same for a request of somebody.
@@ -153,16 +159,19 @@ pub struct KeysView<'a> {
 }
 
 impl KeysView<'_> {
-    /// Compares, records, signs, releases, in this order.
+    /// Compares, looks at what was revoked, records, signs, releases, in this order.
     async fn mint(&mut self, mut approval: Approval, purpose: Purpose, claims: &str, event: &str) -> Result<String, KeyError> {
+        if self.evidence.dry_run {
+            return Err(self.refuse(Refusal::DryRun));
+        }
         let now = self.ctx.clock.now().as_secs();
-        let covered = approval.cover(purpose, claims, now).map_err(|refusal| {
-            self.evidence.refused(refusal.to_string());
-            KeyError::Refused(refusal.to_string())
-        })?;
+        let covered = approval.cover(purpose, claims, now, &self.token_id()?).map_err(|refusal| self.refuse(refusal))?;
+        self.check_lineage(&approval).await?;
         let announced = self.record(&approval, &covered, event).await?;
         // The audience's registration chooses the key, never the component.
-        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(approval.algorithm(), typ(purpose), claims)).await {
+        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(approval.algorithm(), typ(purpose), &covered.claims))
+            .await
+        {
             Ok(Ok(token)) => {
                 announced.done();
                 return Ok(token);
@@ -178,6 +187,36 @@ impl KeysView<'_> {
         self.append(event).await?;
         announced.done();
         Err(KeyError::Unavailable)
+    }
+
+    /// A `jti` that nobody else has chosen: 128 random bits.
+    fn token_id(&self) -> Result<String, KeyError> {
+        let mut bits = [0; 16];
+        self.ctx.entropy.fill(&mut bits).map_err(|error| {
+            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign");
+            KeyError::Unavailable
+        })?;
+        Ok(URL_SAFE_NO_PAD.encode(bits))
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> KeyError {
+        self.evidence.refused(refusal.to_string());
+        KeyError::Refused(refusal.to_string())
+    }
+
+    /// The last look before a signature: the component may not have looked, or long ago.
+    async fn check_lineage(&mut self, approval: &Approval) -> Result<(), KeyError> {
+        if approval.lineage().is_empty() {
+            return Ok(());
+        }
+        match self.ctx.revocations.any_revoked(approval.lineage()).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(self.refuse(Refusal::Revoked)),
+            Err(error) => {
+                tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign");
+                Err(KeyError::Unavailable)
+            }
+        }
     }
 
     /// From here on the log says that a token was minted, or may come to say it: whatever ends this before there is one, it also says that
@@ -264,6 +303,16 @@ impl crate::bindings::keys::Host for KeysView<'_> {
 
     async fn verify(&mut self, jws: String, source: KeySource) -> Result<Verified, KeyError> {
         self.spend()?;
+        let presented = &self.evidence.presented;
+        let carried = match &source {
+            KeySource::SubjectIssuer => presented.has_subject(&jws),
+            KeySource::CallerIssuer => presented.has_caller(&jws),
+            // These say nothing about anybody by themselves.
+            KeySource::Client(_) | KeySource::InlineJwk(_) => true,
+        };
+        if !carried {
+            return Err(KeyError::Refused("the request does not carry this token".into()));
+        }
         let (keys, registry) = (&*self.ctx.keys, &*self.ctx.registry);
         let verifying = self.ctx.verifier.verify(&jws, &source, keys, registry);
         self.admit_jws(&jws, &source)?;
@@ -289,6 +338,9 @@ impl crate::bindings::keys::Host for KeysView<'_> {
     async fn check_secret(&mut self, client_id: String, secret: String) -> Result<bool, KeyError> {
         let secret = Zeroizing::new(secret);
         self.spend()?;
+        if !self.evidence.presented.has_secret(&client_id, &secret) {
+            return Err(KeyError::Refused("the request does not carry this secret".into()));
+        }
         let (asker, registered) = (&self.ctx.asker, self.ctx.registry.find_client(&client_id).is_some());
         if let Err(throttled) = asker.admit(&client_id, registered) {
             self.evidence.saw_wrong_secret(&client_id);
@@ -308,6 +360,9 @@ impl crate::bindings::keys::Host for KeysView<'_> {
 
     fn pseudonym(&mut self, domain: String, value: String) -> Result<String, KeyError> {
         self.spend()?;
+        if !self.evidence.knows_caller() {
+            return Err(KeyError::Refused("nobody has shown who asks".into()));
+        }
         if domain.len() > MAX_TEXT || value.len() > MAX_TEXT {
             return Err(KeyError::Other(Some("the domain or the value is too long".into())));
         }

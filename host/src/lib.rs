@@ -97,6 +97,7 @@ pub mod json;
 pub mod keys;
 pub mod peer;
 pub mod policy;
+pub mod presented;
 pub mod record;
 pub mod registry;
 
@@ -119,4 +120,4 @@ pub use crate::builder::{
 };
 pub use crate::call::{Decision, Permit, Target};
 pub use crate::shared::Snapshot;
-pub use crate::standin::{NotReady, Standin, attribute};
+pub use crate::standin::{NotReady, Standin, account_of_token, attribute};

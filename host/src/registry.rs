@@ -167,13 +167,21 @@ pub struct RegistryView<'a> {
     pub evidence: &'a mut Evidence,
 }
 
+/// A stranger is told what it takes to find out who it is, and nothing else.
 impl crate::bindings::registry::Host for RegistryView<'_> {
     fn settings(&mut self) -> System {
         self.ctx.registry.settings().clone()
     }
 
     fn find_client(&mut self, id: String) -> Option<Client> {
-        self.ctx.registry.find_client(&id).map(Arc::unwrap_or_clone)
+        if !self.evidence.knows_caller() && !self.evidence.is_attested(&id) {
+            return None;
+        }
+        let client = self.ctx.registry.find_client(&id)?;
+        if client.attested && self.evidence.is_attested(&id) {
+            self.evidence.saw_vouched();
+        }
+        Some(Arc::unwrap_or_clone(client))
     }
 
     fn find_client_by_identity(&mut self, issuer: String, sub: String) -> Option<Client> {
@@ -182,15 +190,17 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
         if self.evidence.identified.contains(&client.id) {
             self.ctx.turn.recognise(&client.id);
         }
-        Some(Arc::unwrap_or_clone(client))
+        self.evidence.knows_caller().then(|| Arc::unwrap_or_clone(client))
     }
 
     fn find_issuer(&mut self, issuer: String) -> Option<Issuer> {
-        self.ctx.registry.find_issuer(&issuer).map(Arc::unwrap_or_clone)
+        let needed = self.evidence.knows_caller() || self.evidence.vouches_for_callers(&issuer);
+        needed.then(|| self.ctx.registry.find_issuer(&issuer)).flatten().map(Arc::unwrap_or_clone)
     }
 
     fn find_audience(&mut self, id: String) -> Option<Audience> {
-        self.ctx.registry.find_audience(&id).map(Arc::unwrap_or_clone)
+        let known = self.evidence.knows_caller();
+        known.then(|| self.ctx.registry.find_audience(&id)).flatten().map(Arc::unwrap_or_clone)
     }
 }
 

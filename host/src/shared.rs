@@ -70,7 +70,9 @@ impl Shared {
                 Arc::clone(keys),
                 Arc::clone(&self.verifier),
                 Arc::clone(registry),
+                Arc::<StoreCtx>::clone(&self.store_ctx),
                 Arc::clone(&self.clock),
+                Arc::clone(&self.entropy),
                 self.limits.keys,
             )
             .asked_by(asker),

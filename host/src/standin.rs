@@ -88,6 +88,7 @@ impl Standin {
     /// The failure, only where the caller could not be authenticated or the sandbox failed.
     pub async fn explain(&self, request: Request) -> Result<String, Failure> {
         let work = async |mut call: Call, request: Request| {
+            call.runs_dry();
             let answer = call
                 .bounded(tape::Call::Explain(Cow::Borrowed(&request)), async |sandbox| {
                     sandbox.obo(async |obo, store| obo.call_explain(store, &request).await).await
@@ -134,7 +135,11 @@ impl Standin {
         let asked = self.ask(Origin::Stranger { peer, claim: claim.as_deref() }, request.correlation_id.clone());
         // What is public is nobody's secret, and anybody may ask for it as often as they like.
         let taped = !is_public(&request);
-        let answered = self.through(asked, peer, taped, async |call| Ok(answer(call, &request).await)).await;
+        let carried = async |mut call: Call| {
+            call.carries(&request);
+            Ok(answer(call, &request).await)
+        };
+        let answered = self.through(asked, peer, taped, carried).await;
         answered.unwrap_or_else(|failure| error_response(&failure))
     }
 
@@ -345,6 +350,17 @@ pub(crate) fn error_response(failure: &Failure) -> HttpResponse {
         headers.push(("retry-after".to_owned(), seconds.to_string().into_bytes()));
     }
     HttpResponse { status: failure.status, headers, body: body.to_string().into_bytes() }
+}
+
+/// The facts that name the account of a subject token's user, for [`Request::attributes`]; a descriptor has fields of its own.
+pub fn account_of_token(account_id: Option<&str>, account_csp_id: Option<i64>, sfdc_account_id: Option<&str>) -> Vec<Attribute> {
+    let facts = [
+        ("account_id", account_id.map(serde_json::Value::from)),
+        ("account_csp_id", account_csp_id.map(serde_json::Value::from)),
+        ("sfdc_account_id", sfdc_account_id.map(serde_json::Value::from)),
+    ];
+    let given = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    given.map(|(name, value)| Attribute { name: name.to_owned(), value: value.to_string() }).collect()
 }
 
 /// The JSON value of a named attribute.

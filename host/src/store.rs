@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use wasmtime::component::{HasData, Linker};
 
+use crate::approval::{Revocations, RevocationsAway};
 pub use crate::bindings::store::{Entry, StoreError, Swap};
 use crate::evidence::Evidence;
 use crate::tape::Taped;
@@ -32,7 +33,8 @@ pub const SWEEP: usize = 1_000;
 pub enum Space {
     /// Values that may be used once, such as the `jti` of an assertion. Insert-only.
     SingleUse,
-    /// Revoked `jti`, as they stand in the tokens. Insert-only.
+    /// The names of revoked tokens, as `lineage` has them: the `jti` of ours, [`foreign_name`](crate::keys::foreign_name) of those of
+    /// trusted issuers. Insert-only.
     Revocation,
     /// Free for the component's own small state.
     State,
@@ -164,16 +166,29 @@ pub struct StoreView<'a> {
     pub evidence: &'a mut Evidence,
 }
 
-impl StoreView<'_> {
-    fn spend(&mut self) -> Result<(), StoreError> {
-        self.evidence.spend_lookup().map_err(|why| StoreError::Other(Some(why.to_string())))
-    }
-
+impl StoreCtx {
     async fn ask<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.ctx.timeout, question).await {
+        match tokio::time::timeout(self.timeout, question).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(StoreError::Unavailable),
         }
+    }
+}
+
+#[async_trait]
+impl Revocations for StoreCtx {
+    async fn any_revoked(&self, names: &[String]) -> Result<bool, RevocationsAway> {
+        let keys: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        check_read(&keys).map_err(|_too_large| RevocationsAway)?;
+        let found = self.ask(self.store.get_many(Space::Revocation, &keys)).await.map_err(|_| RevocationsAway)?;
+        // An answer that leaves one out is none.
+        if found.len() == keys.len() { Ok(found.iter().any(Option::is_some)) } else { Err(RevocationsAway) }
+    }
+}
+
+impl StoreView<'_> {
+    fn spend(&mut self) -> Result<(), StoreError> {
+        self.evidence.spend_lookup().map_err(|why| StoreError::Other(Some(why.to_string())))
     }
 }
 
@@ -182,7 +197,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
         self.spend()?;
         let space = Space::named(&space).filter(|space| space.component_reads()).ok_or(StoreError::Refused)?;
         check_read(&keys)?;
-        self.ask(self.ctx.store.get_many(space, &keys)).await
+        self.ctx.ask(self.ctx.store.get_many(space, &keys)).await
     }
 
     async fn compare_and_swap(
@@ -201,7 +216,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
         if key.len() > MAX_KEY || value.len() > MAX_VALUE {
             return Err(StoreError::TooLarge);
         }
-        self.ask(self.ctx.store.compare_and_swap(space, &key, expected, &value, expires_at)).await
+        self.ctx.ask(self.ctx.store.compare_and_swap(space, &key, expected, &value, expires_at)).await
     }
 
     async fn delete(&mut self, space: String, key: Vec<u8>, expected: Option<u64>) -> Result<bool, StoreError> {
@@ -210,7 +225,7 @@ impl crate::bindings::store::Host for StoreView<'_> {
         if space.insert_only() {
             return Err(StoreError::Refused);
         }
-        self.ask(self.ctx.store.delete(space, &key, expected)).await
+        self.ctx.ask(self.ctx.store.delete(space, &key, expected)).await
     }
 }
 

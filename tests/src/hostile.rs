@@ -2,22 +2,40 @@
 
 use serde_json::Value;
 use standin::Standin;
-use standin::types::{Attribute, Failure, Request};
+use standin::types::{Attribute, ClientSecret, Credential, Failure, Request};
 
-use crate::requests::{request, unique, user};
+use crate::requests::{request, token, unique, user};
 use crate::world::World;
 use crate::{HOSTILE, peer};
 
 /// A request that orders `trick`, with these further orders.
 pub fn order(trick: &str, orders: &Value) -> Request {
+    let carried = carrying(request("svc-router", user("alice@example.com")), orders);
     let orders = orders.as_object().into_iter().flatten();
     let order = |name: &str, value: &Value| Attribute { name: name.to_owned(), value: value.to_string() };
     let trick = order("trick", &Value::from(trick));
     Request {
         correlation_id: format!("c-{}", unique()),
         attributes: std::iter::once(trick).chain(orders.map(|(name, value)| order(name, value))).collect(),
-        ..request("svc-router", user("alice@example.com"))
+        ..carried
     }
+}
+
+/// The request with what the orders have the component show: the host believes only what a request carries.
+fn carrying(mut request: Request, orders: &Value) -> Request {
+    for shown in orders["evidence"].as_array().into_iter().flatten() {
+        let argument = |at: usize| shown[at].as_str().unwrap_or_default().to_owned();
+        match argument(0).as_str() {
+            "secret" => {
+                let secret = ClientSecret { client_id: argument(1), secret: argument(2) };
+                request.caller = Credential::ClientSecret(secret);
+            }
+            "caller-token" => request.caller = Credential::Bearer(argument(1)),
+            "subject-token" => request.subject = token(argument(1)),
+            _ => {}
+        }
+    }
+    request
 }
 
 /// The host with a component that does as it is told.

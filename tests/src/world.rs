@@ -326,7 +326,8 @@ pub fn directory() -> Value {
         "users": [
             { "id": "u-alice", "email": "alice@example.com", "accounts": ["acme-eu", "acme-us"], "primary_account": "acme-eu",
               "external": [{ "issuer": "joined", "value": "E-1" }] },
-            { "id": "u-bob", "email": "bob@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "scopes": ["expenses:read"] },
+            { "id": "u-bob", "email": "bob@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "scopes": ["expenses:read"],
+              "external": [{ "issuer": "joined", "value": "E-2" }] },
             { "id": "u-carl", "email": "carl@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "state": "disabled" },
             { "id": "u-dora", "email": "dora@example.com", "accounts": ["acme-old"], "primary_account": "acme-old" },
             { "id": "u-root", "email": "root@example.com", "accounts": ["acme-eu"], "primary_account": "acme-eu", "protected": true },

@@ -92,6 +92,12 @@ fn subject_token(idp: &Idp) -> String {
     idp.token(json!({ "iat": NOW - 5, "exp": NOW + 200, "jti": "subject-token-1" }))
 }
 
+/// Somebody else's actors, one of whom would pass for ours.
+fn with_actors(idp: &Idp) -> String {
+    let act = json!({ "sub": "client:svc-admin", "act": { "iss": "https://elsewhere.example.com", "sub": "portal" } });
+    idp.token(json!({ "iat": NOW - 5, "exp": NOW + 200, "jti": "subject-token-2", "act": act }))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_every_kind_of_subject() {
     let golden = Golden::new("EdDSA").await;
@@ -110,6 +116,7 @@ async fn tokens_of_every_kind_of_subject() {
         ("envoy", request("svc-router", envoy("alice@example.com", "001AcmeEU"))),
         ("provisional", request("svc-router", envoy("new@example.com", "001AcmeEU"))),
         ("exchange", request("svc-router", token(subject_token(&golden.world.idp)))),
+        ("foreign-actors", request("svc-router", token(with_actors(&golden.world.idp)))),
         (
             "step",
             Request { step: Some("approve-expense".into()), ..named_account(request("svc-router", user("alice@example.com"))) },

@@ -52,8 +52,6 @@ async fn no_signature_for_claims_that_were_not_approved() {
         ("a life in the future", claims(json!({ "iat": now() + 3600, "exp": now() + 3660 })), "iat is not now"),
         ("a life from the past", claims(json!({ "iat": now() - 3600 })), "iat is not now"),
         ("a later begin", claims(json!({ "nbf": now() + 3600 })), "nbf is not now"),
-        ("no jti", claims(json!({ "jti": null })), "jti is too short or malformed"),
-        ("a guessable jti", claims(json!({ "jti": "1" })), "jti is too short or malformed"),
         (
             "another actor",
             act(json!({ "iss": "https://obo.example.com", "sub": "client:svc-admin" })),

@@ -6,6 +6,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use standin::Standin;
 use standin::directory::import::{Mode, import};
+use standin::keys::foreign_name;
 use standin::sqlite::Database;
 use standin::types::{Minted, Request, Subject};
 use standin_tests::idp::{IDP, Idp, KID, claims_of, message, now};
@@ -38,7 +39,7 @@ async fn a_good_token_is_exchanged_with_every_claim_in_place() {
     let world = World::new().await;
     let standin = world.standin().await;
     let subject = world.idp.token(json!({ "act": { "sub": "portal" } }));
-    let jti = claims_of(&subject)["jti"].clone();
+    let name = foreign_name(IDP, claims_of(&subject)["jti"].as_str().unwrap());
     let minted = mint(&standin, asking("svc-router", subject, &["expenses:read"], API, Some(120))).await.unwrap();
     assert_eq!((minted.token_type.as_str(), minted.expires_in), ("Bearer", 120));
     let claims = claims_of(&minted.token);
@@ -49,8 +50,9 @@ async fn a_good_token_is_exchanged_with_every_claim_in_place() {
     assert_eq!(claims["scope"], "expenses:read");
     assert_eq!(claims["tenant"], "acme");
     assert_eq!(claims["obo_type"], "token");
-    assert_eq!(claims["lineage"], json!([jti]));
-    assert_eq!(claims["act"], json!({ "iss": ISSUER, "sub": "client:svc-router", "act": { "sub": "portal" } }));
+    assert_eq!(claims["lineage"], json!([name]));
+    let portal = json!({ "iss": IDP, "sub": "portal" });
+    assert_eq!(claims["act"], json!({ "iss": ISSUER, "sub": "client:svc-router", "act": portal }));
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 120);
     assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
     assert_eq!(claims["policy"].as_str().unwrap().len(), 64);
@@ -165,7 +167,7 @@ async fn issuers_map_their_subjects_as_registered() {
         world.idp.token(changes)
     };
     let named = async |subject_token| exchange(&standin, "svc-router", subject_token).await.map(|claims| claims["sub"].clone());
-    assert_eq!(named(of("https://joined.example.com", json!({ "employee": "E-1" }))).await.unwrap(), "user:acme:u-alice");
+    assert_eq!(named(of("https://joined.example.com", json!({ "employee": "E-2" }))).await.unwrap(), "user:acme:u-bob");
     assert_eq!(named(of("https://joined.example.com", json!({ "employee": "E-9" }))).await.unwrap_err(), "target.not_found");
     assert_eq!(named(of("https://joined.example.com", json!({}))).await.unwrap_err(), "subject.missing_claim");
     assert_eq!(named(of("https://owner.example.com", json!({ "sub": "a:b" }))).await.unwrap(), "user:acme:a%3Ab");
@@ -391,10 +393,10 @@ async fn a_revoked_ancestor_ends_the_chain() {
     let store = Arc::new(standin::store::MemoryStore::new(Arc::new(standin::clock::SystemClock::default())));
     let standin = world.builder().store(Arc::clone(&store) as Arc<dyn standin::store::Store>).build().await.unwrap();
     let subject = world.idp.token(json!({}));
-    let jti = claims_of(&subject)["jti"].as_str().unwrap().to_owned();
+    let name = foreign_name(IDP, claims_of(&subject)["jti"].as_str().unwrap());
     let first = mint(&standin, request("svc-router", token(subject))).await.unwrap();
     exchange(&standin, "svc-ledger", first.token.clone()).await.unwrap();
     let space = standin::store::Space::Revocation;
-    standin::store::Store::compare_and_swap(&*store, space, jti.as_bytes(), None, b"", now() + 600).await.unwrap();
+    standin::store::Store::compare_and_swap(&*store, space, name.as_bytes(), None, b"", now() + 600).await.unwrap();
     assert_eq!(exchange(&standin, "svc-ledger", first.token).await.unwrap_err(), "subject.revoked");
 }

@@ -62,7 +62,11 @@ pub(super) fn of(request: &HttpRequest, form: InForm) -> Result<Credential, Prob
     }
 }
 
-fn authorization(value: &str) -> Result<Credential, Problem> {
+/// The credential in an `authorization` field.
+///
+/// # Errors
+/// Where it is malformed, or of no scheme that proves anything here.
+pub fn authorization(value: &str) -> Result<Credential, Problem> {
     let invalid = |cause: &str| Problem::from(CallerError::Invalid).because(cause);
     let (scheme, rest) = value.split_once(' ').ok_or_else(|| invalid("the authorization header has no credential"))?;
     let rest = rest.trim_start_matches(' ');

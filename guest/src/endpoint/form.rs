@@ -7,8 +7,11 @@ use crate::percent;
 /// The most parameters in one form.
 const MAX_PARAMETERS: usize = 64;
 
-/// The parameters in their order. An empty value counts as absent (RFC 6749 §3.2).
-pub(super) fn parse(body: &[u8]) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters of a form in their order. An empty value counts as absent (RFC 6749 §3.2).
+///
+/// # Errors
+/// Where it is empty, malformed, or has too many.
+pub fn parse(body: &[u8]) -> Result<Vec<(String, String)>, Problem> {
     if body.is_empty() {
         return Err(RequestError::Empty.into());
     }

@@ -1,13 +1,13 @@
 //! `POST /oauth2/token`: token exchange (RFC 8693 §2).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::credential::{self, InForm};
 use super::{Answer, expect_media_type, form, refused, shown, token_response};
 use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
 use crate::error::{Problem, RequestError};
 use crate::pipeline;
-use crate::ports::{Failure, Ports, Request, Subject, Token};
+use crate::ports::{Attribute, Failure, Ports, Request, Subject, Token};
 use crate::scope;
 
 /// RFC 8693 §2.1.
@@ -46,6 +46,7 @@ fn read(http: &HttpRequest) -> Result<(Request, Option<String>), Problem> {
         (Some(_), None) => return Err(Problem::at(RequestError::MissingField, "actor_token_type")),
         (None, Some(_)) => return Err(Problem::at(RequestError::MissingField, "actor_token")),
     };
+    let attributes = account(&mut form)?;
     let request = Request {
         correlation_id: http.correlation_id.clone(),
         caller,
@@ -58,9 +59,24 @@ fn read(http: &HttpRequest) -> Result<(Request, Option<String>), Problem> {
         requested_ttl: None,
         step: form.take("step"),
         dpop: None,
-        attributes: Vec::new(),
+        attributes,
     };
     Ok((request, client))
+}
+
+/// The account meant, where the subject is in several; an extension that RFC 8693 does not know.
+fn account(form: &mut Form) -> Result<Vec<Attribute>, Problem> {
+    let csp_id = form.take("account_csp_id").map(|id| {
+        let id: i64 = id.parse().map_err(|_| Problem::at(RequestError::InvalidField, "account_csp_id"))?;
+        Ok::<_, Problem>(json!(id))
+    });
+    let facts = [
+        ("account_id", form.take("account_id").map(Value::String)),
+        ("account_csp_id", csp_id.transpose()?),
+        ("sfdc_account_id", form.take("sfdc_account_id").map(Value::String)),
+    ];
+    let given = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    Ok(given.map(|(name, value)| Attribute { name: name.to_owned(), value: value.to_string() }).collect())
 }
 
 struct Form(Vec<(String, String)>);

@@ -1,7 +1,5 @@
 //! Flow `local`: an RFC 9068 access token, signed by the host.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -14,7 +12,7 @@ use crate::policy::{Grant, Permit};
 use crate::ports::{Attribute, KeyError, Minted, Ports, Purpose, System};
 use crate::target::{HostClaim, Target};
 
-/// The claims of an access token (RFC 9068 §2.2, RFC 8693 §4), in the order they are written.
+/// The claims of an access token (RFC 9068 §2.2, RFC 8693 §4) but for `jti`, which the host puts in.
 #[derive(Debug, Serialize)]
 pub struct AccessTokenClaims<'a> {
     iss: &'a str,
@@ -23,7 +21,6 @@ pub struct AccessTokenClaims<'a> {
     aud: &'a [String],
     exp: u64,
     iat: u64,
-    jti: String,
     client_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     scope: String,
@@ -61,7 +58,7 @@ fn one_or_many<S: Serializer>(aud: &&[String], serializer: S) -> Result<S::Ok, S
 pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Attempt) -> Result<Minted, Problem> {
     let now = ports.now();
     let (target, grant, approval) = permit.redeem(now)?;
-    let claims = claims(ports, attempt.settings(), now, &target, &grant)?;
+    let claims = claims(attempt.settings(), now, &target, &grant)?;
     let expires_in = u32::try_from(claims.exp.saturating_sub(claims.iat)).unwrap_or(grant.ttl);
     let claims = write(&claims)?;
     attempt.stage("mint", ports);
@@ -81,16 +78,10 @@ pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &m
 
 /// The claims that would be signed.
 pub(super) fn preview<P: Ports>(ports: &P, permit: &Permit<P::Approval>, attempt: &Attempt) -> Result<String, Problem> {
-    write(&claims(ports, attempt.settings(), ports.now(), permit.target(), permit.grant())?)
+    write(&claims(attempt.settings(), ports.now(), permit.target(), permit.grant())?)
 }
 
-fn claims<'a>(
-    ports: &impl Ports,
-    settings: &'a System,
-    now: u64,
-    target: &'a Target,
-    grant: &'a Grant,
-) -> Result<AccessTokenClaims<'a>, Problem> {
+fn claims<'a>(settings: &'a System, now: u64, target: &'a Target, grant: &'a Grant) -> Result<AccessTokenClaims<'a>, Problem> {
     let (resolved, caller) = (target.resolved(), target.caller());
     let act = Actor::in_front_of(&settings.issuer, caller.id(), resolved.chain.clone(), usize::from(settings.max_chain));
     let account = resolved.account.as_ref();
@@ -100,7 +91,6 @@ fn claims<'a>(
         aud: &grant.audience,
         exp: now.saturating_add(u64::from(grant.ttl)).min(resolved.expires_at.unwrap_or(u64::MAX)),
         iat: now,
-        jti: URL_SAFE_NO_PAD.encode(ports.bits128().ok_or(MintError::KeysUnavailable)?),
         client_id: &caller.client().id,
         scope: grant.scope.join(" "),
         act: act.map_err(|_| SubjectError::ChainTooLong)?,

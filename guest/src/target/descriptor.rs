@@ -2,7 +2,7 @@
 //!
 //! *Absent*, *not a member* and *not yours* give the same answer.
 
-use super::{AccountClaims, HostClaim, Resolved};
+use super::{AccountClaims, HostClaim, Resolved, account};
 use crate::caller::{Caller, directory_failed, keys_failed};
 use crate::error::{Problem, RequestError, TargetError};
 use crate::facts::Authentication;
@@ -12,7 +12,7 @@ use crate::tenant::{Aliases, Match, Reach};
 
 /// Finds the subject of a descriptor.
 pub(super) fn resolve(ports: &impl Ports, caller: &Caller, descriptor: &Descriptor) -> Result<Resolved, Problem> {
-    check_aliases(descriptor)?;
+    account::check(&Aliases::of(descriptor))?;
     let client = caller.client();
     match descriptor.id_type {
         IdType::User => user(ports, client, descriptor),
@@ -25,32 +25,9 @@ fn user(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
     let email = email(descriptor)?;
     let found = ports.find_user(&UserKey::Email(email.into_string())).map_err(directory_failed)?;
     let user = found.ok_or_else(|| not_found("no such user"))?;
-    let account = account_of(client, &user, Aliases::of(descriptor))?;
+    let account = account::choose(client, &user, None, &Aliases::of(descriptor))?;
     check_user(client, &user)?;
     Ok(directory_user("user", &user, account))
-}
-
-/// The account meant, among the user's accounts within reach. Own tenants come before those reached by crossing.
-fn account_of<'u>(client: &Client, user: &'u User, aliases: Aliases<'_>) -> Result<&'u Account, Problem> {
-    let reach = Reach::of(client);
-    let own: Vec<&Account> = user.accounts.iter().filter(|account| reach.owns(&account.tenant)).collect();
-    let reachable: Vec<&Account> = user.accounts.iter().filter(|account| reach.contains(&account.tenant)).collect();
-    let partly = reachable.iter().any(|account| aliases.of_account(account) == Match::Some);
-    let matching = |accounts: Vec<&'u Account>| {
-        accounts.into_iter().filter(|account| aliases.of_account(account) == Match::All).collect::<Vec<_>>()
-    };
-    let mut candidates = matching(own);
-    if candidates.is_empty() {
-        candidates = matching(reachable);
-    }
-    let active: Vec<&Account> = candidates.iter().copied().filter(|account| account.state == State::Active).collect();
-    match (active.as_slice(), candidates.is_empty()) {
-        ([account], _) => Ok(account),
-        ([], false) => Err(Problem::from(TargetError::Inactive).because("the account is not active")),
-        ([], true) if partly => Err(TargetError::ContradictoryAccount.into()),
-        ([], true) => Err(not_found("not a member of an account within reach")),
-        ([_, ..], _) => Err(TargetError::AmbiguousAccount.into()),
-    }
 }
 
 /// Host -> its live API key's user -> that user's primary account, which must be the host's.
@@ -75,6 +52,7 @@ fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
         scopes_by: "directory",
         expires_at: None,
         chain: None,
+        actors: Vec::new(),
         lineage: Vec::new(),
         account: Some(AccountClaims::from(&machine.account)),
         host: Some(HostClaim { id: machine.id, ophid: machine.ophid }),
@@ -131,6 +109,8 @@ fn envoy(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result
             check_user(client, &user)?;
             Ok(directory_user("envoy", &user, &account))
         }
+        // Taken back, or not given yet: whoever it is, there is no acting for it under another name, whatever it is a member of.
+        Some(user) if user.state != State::Active => Err(not_found("a known user who is not active")),
         // Known within reach: the address is somebody's, and nobody else may pass under it.
         Some(user) if user.accounts.iter().any(|member| Reach::of(client).contains(&member.tenant)) => {
             Err(not_found("a known user who is not a member of the account"))
@@ -160,6 +140,7 @@ fn provisional(ports: &impl Ports, client: &Client, account: &Account, email: &E
         scopes_by: "provisional",
         expires_at: None,
         chain: None,
+        actors: Vec::new(),
         lineage: Vec::new(),
         account: Some(AccountClaims::from(account)),
         host: None,
@@ -190,6 +171,7 @@ fn directory_user(obo_type: &'static str, user: &User, account: &Account) -> Res
         scopes_by: "directory",
         expires_at: None,
         chain: None,
+        actors: Vec::new(),
         lineage: Vec::new(),
         account: Some(AccountClaims::from(account)),
         host: None,
@@ -211,20 +193,6 @@ fn machine_key(descriptor: &Descriptor) -> Result<MachineKey, Problem> {
         Some(_) | None => None,
     };
     key.ok_or_else(|| Problem::at(RequestError::InvalidField, "id"))
-}
-
-fn check_aliases(descriptor: &Descriptor) -> Result<(), Problem> {
-    if descriptor.account_id.as_deref().is_some_and(|id| !id::is_opaque(id)) {
-        return Err(Problem::at(RequestError::InvalidField, "account_id"));
-    }
-    if descriptor.account_csp_id.is_some_and(|id| id < 0) {
-        return Err(Problem::at(RequestError::InvalidField, "account_csp_id"));
-    }
-    // Salesforce record ids are 15 or 18 alphanumeric characters; other systems of record reuse the field.
-    if descriptor.sfdc_account_id.as_deref().is_some_and(|id| !id::is_opaque(id)) {
-        return Err(Problem::at(RequestError::InvalidField, "sfdc_account_id"));
-    }
-    Ok(())
 }
 
 fn not_found(cause: &str) -> Problem {

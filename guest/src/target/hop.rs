@@ -1,5 +1,5 @@
-//! The subject of a token of ours at a further hop: what the directory said when the token was minted has to hold still. A subject
-//! that a foreign issuer named has no account, and nothing to look up.
+//! The subject of a token of ours at a further hop: what the directory said when the token was minted has to hold still. Only a subject
+//! outside the directory's names (`ext:…`) has nothing to look up.
 
 use super::{Resolved, descriptor};
 use crate::caller::directory_failed;
@@ -7,30 +7,44 @@ use crate::error::{Problem, TargetError};
 use crate::id;
 use crate::ports::{Account, AccountKey, Client, MachineKey, Ports, State, UserKey};
 
-/// The subject, if it could still be named by a descriptor; with no more scope than the directory gives it now.
+/// The subject, if it could still be named by a descriptor, or by its issuer; with no more scope than the directory gives it now.
 pub(super) fn still_live(ports: &impl Ports, client: &Client, resolved: Resolved) -> Result<Resolved, Problem> {
-    let Some(account) = resolved.account.as_ref().and_then(|account| account.account_id.as_deref()) else { return Ok(resolved) };
+    let account = resolved.account.as_ref().and_then(|account| account.account_id.as_deref());
     let known = if resolved.provisional {
-        check_account(ports, &resolved.tenant, account)?;
+        check_account(ports, &resolved.tenant, account.ok_or_else(gone)?)?;
         None
     } else if let Some(host) = &resolved.host {
         let machine = ports.find_machine(&MachineKey::Id(host.id.clone())).map_err(directory_failed)?;
-        let machine = machine.filter(|machine| machine.account.id == account && machine.account.tenant == resolved.tenant);
+        let machine =
+            machine.filter(|machine| account == Some(machine.account.id.as_str()) && machine.account.tenant == resolved.tenant);
         descriptor::live_user_of(ports, client, &machine.ok_or_else(gone)?)?.scopes
+    } else if resolved.id.starts_with("user:") {
+        user(ports, client, &resolved, account)?
+    } else if account.is_some() {
+        return Err(gone());
     } else {
-        let user = id::user_id(&resolved.id, &resolved.tenant).ok_or_else(gone)?;
-        let user = ports.find_user(&UserKey::Id(user)).map_err(directory_failed)?.ok_or_else(gone)?;
-        if !user.accounts.iter().any(|member| is_live(member, &resolved.tenant, account)) {
-            return Err(gone());
-        }
-        descriptor::check_user(client, &user)?;
-        user.scopes
+        None
     };
     let scopes = match (resolved.scopes, known) {
         (Some(scopes), Some(known)) => Some(scopes.into_iter().filter(|scope| known.contains(scope)).collect()),
         (scopes, None) | (None, scopes) => scopes,
     };
     Ok(Resolved { scopes, ..resolved })
+}
+
+/// The scopes of a user. One that its issuer alone knew when the token was minted, and knows alone still, has no account; once the
+/// directory knows it, what the directory says counts.
+fn user(ports: &impl Ports, client: &Client, resolved: &Resolved, account: Option<&str>) -> Result<Option<Vec<String>>, Problem> {
+    let id = id::user_id(&resolved.id, &resolved.tenant).ok_or_else(gone)?;
+    let Some(user) = ports.find_user(&UserKey::Id(id)).map_err(directory_failed)? else {
+        return if account.is_some() { Err(gone()) } else { Ok(None) };
+    };
+    let is_meant = |member: &Account| is_live(member, &resolved.tenant, account.unwrap_or(&member.id));
+    if !user.accounts.iter().any(is_meant) {
+        return Err(gone());
+    }
+    descriptor::check_user(client, &user)?;
+    Ok(user.scopes)
 }
 
 fn check_account(ports: &impl Ports, tenant: &str, account: &str) -> Result<(), Problem> {

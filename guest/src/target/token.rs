@@ -1,6 +1,6 @@
 //! A subject named by a token (RFC 8693 §2.1): a trusted issuer's JWT, or one of our own at a further hop.
 
-use super::{AccountClaims, HostClaim, Resolved, ceiling, descriptor, hop};
+use super::{AccountClaims, HostClaim, Resolved, account, ceiling, descriptor, hop};
 use crate::caller::{Caller, accepts_type, directory_failed, keys_failed};
 use crate::chain::{Actor, ChainError};
 use crate::claims::{Claims, Malformed};
@@ -8,20 +8,21 @@ use crate::error::{Problem, SubjectError, TargetError};
 use crate::facts::Authentication;
 use crate::id;
 use crate::mint;
-use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, State, SubjectMapping, System, Token, UserKey, Verified};
+use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, SubjectMapping, System, Token, User, UserKey, Verified};
 use crate::scope;
-use crate::tenant::Reach;
+use crate::tenant::{Aliases, Reach};
 
 /// The longest `jti` or `sub`, in bytes.
 const MAX_NAME: usize = 512;
 
-/// Finds the subject of a token.
+/// Finds the subject of a token; `asked` is the account that the request names, if it names one.
 pub(super) fn resolve(
     ports: &impl Ports,
     settings: &System,
     now: u64,
     caller: &Caller,
     token: &Token,
+    asked: &Aliases,
 ) -> Result<Resolved, Problem> {
     match token.token_type.as_str() {
         mint::ACCESS_TOKEN | mint::ID_TOKEN | mint::JWT => {}
@@ -32,7 +33,7 @@ pub(super) fn resolve(
     }
     let verified = ports.verify(&token.value, &KeySource::SubjectIssuer).map_err(not_verified)?;
     let claims = Claims::parse(&verified.claims, settings.max_depth)?;
-    let reading = Reading { ports, settings, now, caller, claims: &claims };
+    let reading = Reading { ports, settings, now, caller, claims: &claims, asked };
     let resolved = if verified.issuer == settings.issuer { reading.own(&verified)? } else { reading.foreign(&verified)? };
     if !Reach::of(caller.client()).contains(&resolved.tenant) {
         return Err(ceiling::out_of_reach());
@@ -47,6 +48,7 @@ struct Reading<'a, P> {
     now: u64,
     caller: &'a Caller,
     claims: &'a Claims,
+    asked: &'a Aliases,
 }
 
 impl<P: Ports> Reading<'_, P> {
@@ -64,18 +66,27 @@ impl<P: Ports> Reading<'_, P> {
         }
         self.check_may_act()?;
         let sub = self.name("sub")?.ok_or(SubjectError::MissingClaim)?;
-        let tenant = self.tenant(&issuer)?;
+        let tenants = self.tenants(&issuer)?;
+        if let [only] = tenants
+            && !Reach::of(self.caller.client()).contains(only)
+        {
+            return Err(ceiling::out_of_reach());
+        }
         let scopes = self.scopes(&issuer.scope_claims)?.or_else(|| issuer.scopes.clone()).unwrap_or_default();
+        let chain = self.chain()?.map(|actor| actor.foreign(&issuer.issuer, &self.settings.issuer));
+        let chain = chain.transpose().map_err(not_a_chain)?;
+        let lineage = self.unrevoked(vec![verified.id.clone()])?;
         let token = Resolved {
             kind: "external",
             id: String::new(),
             obo_type: "token".into(),
-            tenant,
+            tenant: String::new(),
             scopes: Some(scopes),
             scopes_by: "subject",
             expires_at: Some(expires_at),
-            chain: self.chain()?,
-            lineage: vec![verified.id.clone()],
+            actors: self.actors(chain.as_ref()),
+            chain,
+            lineage,
             account: None,
             host: None,
             provisional: false,
@@ -83,29 +94,51 @@ impl<P: Ports> Reading<'_, P> {
             bound: self.claims.are_bound(),
         };
         match &issuer.mapping {
-            SubjectMapping::Namespaced => Ok(Resolved { id: id::external(&issuer.name, sub), ..token }),
-            SubjectMapping::AsIs => Ok(Resolved { kind: "user", id: id::user(&token.tenant, sub), ..token }),
-            SubjectMapping::Directory(claim) => self.joined(&issuer, claim, token),
+            SubjectMapping::Namespaced => self.unknown("external", only_tenant(tenants)?, id::external(&issuer.name, sub), token),
+            SubjectMapping::AsIs => self.owned(sub, only_tenant(tenants)?, token),
+            SubjectMapping::Directory(claim) => self.joined(&issuer, claim, tenants, token),
+        }
+    }
+
+    /// A subject that its issuer alone knows: it is in no account.
+    fn unknown(&self, kind: &'static str, tenant: &str, id: String, token: Resolved) -> Result<Resolved, Problem> {
+        account::confirm(None, self.asked)?;
+        Ok(Resolved { kind, id, tenant: tenant.to_owned(), ..token })
+    }
+
+    /// A user whose name the issuer owns. What the directory says of a user it knows counts all the same.
+    fn owned(&self, sub: &str, tenant: &str, token: Resolved) -> Result<Resolved, Problem> {
+        let user = self.ports.find_user(&UserKey::Id(sub.to_owned())).map_err(directory_failed)?;
+        match user {
+            Some(user) => self.known(&user, &[tenant.to_owned()], token),
+            None => self.unknown("user", tenant, id::user(tenant, sub), token),
         }
     }
 
     /// Joins a token to the directory user its issuer means.
-    fn joined(&self, issuer: &Issuer, claim: &str, token: Resolved) -> Result<Resolved, Problem> {
+    fn joined(&self, issuer: &Issuer, claim: &str, tenants: &[String], token: Resolved) -> Result<Resolved, Problem> {
         let value = self.name(claim)?.ok_or(SubjectError::MissingClaim)?;
         let key = UserKey::External((issuer.name.clone(), value.to_owned()));
         let user = self.ports.find_user(&key).map_err(directory_failed)?;
         let user = user.ok_or_else(|| Problem::from(TargetError::NotFound).because("no user is joined to this token"))?;
-        let account = user.accounts.iter().find(|account| account.tenant == token.tenant && account.state == State::Active);
-        let account = account
-            .ok_or_else(|| Problem::from(TargetError::NotFound).because("the user is in no active account of the tenant"))?;
-        descriptor::check_user(self.caller.client(), &user)?;
+        self.known(&user, tenants, token)
+    }
+
+    /// A user of the directory, in the one account that is meant, with no more scope than the directory gives it.
+    fn known(&self, user: &User, tenants: &[String], token: Resolved) -> Result<Resolved, Problem> {
+        let client = self.caller.client();
+        let claimed = account::claimed(self.ports, self.claims, user, tenants)?;
+        let aliases = self.asked.clone().and(claimed).map_err(|_| TargetError::ContradictoryAccount)?;
+        let account = account::choose(client, user, Some(tenants), &aliases)?;
+        descriptor::check_user(client, user)?;
         let scopes = match (&token.scopes, &user.scopes) {
             (Some(token), Some(user)) => Some(token.iter().filter(|scope| user.contains(scope)).cloned().collect()),
             (scopes, None) | (None, scopes) => scopes.clone(),
         };
         Ok(Resolved {
             kind: "user",
-            id: id::user(&token.tenant, &user.id),
+            id: id::user(&account.tenant, &user.id),
+            tenant: account.tenant.clone(),
             scopes,
             account: Some(AccountClaims::from(account)),
             ..token
@@ -126,11 +159,8 @@ impl<P: Ports> Reading<'_, P> {
         let sub = self.name("sub")?.ok_or(SubjectError::MissingClaim)?;
         let tenant = self.name("tenant")?.ok_or(SubjectError::MissingClaim)?;
         let jti = self.name("jti")?.ok_or(SubjectError::MissingClaim)?;
-        let mut lineage: Vec<String> = self.claims.strings("lineage")?.into_iter().map(str::to_owned).collect();
-        lineage.push(jti.to_owned());
-        if self.ports.any_revoked(&lineage).map_err(|_| TargetError::StoreUnavailable)? {
-            return Err(SubjectError::Revoked.into());
-        }
+        let ancestors = self.claims.strings("lineage")?.into_iter().map(str::to_owned);
+        let lineage = self.unrevoked(ancestors.chain([jti.to_owned()]).collect())?;
         let provisional = self.claims.get("provisional").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let obo_type = self.name("obo_type")?.unwrap_or("token").to_owned();
         let host = self.host()?;
@@ -146,6 +176,8 @@ impl<P: Ports> Reading<'_, P> {
             csp_id: self.claims.get("csp_id").and_then(serde_json::Value::as_i64),
             sfdc_account_id: self.name("sfdc_account_id")?.map(str::to_owned),
         };
+        account::confirm(Some(&account), self.asked)?;
+        let chain = self.chain()?;
         let subject = Resolved {
             kind,
             id: sub.to_owned(),
@@ -154,7 +186,8 @@ impl<P: Ports> Reading<'_, P> {
             scopes: Some(self.scopes(&["scope".to_owned()])?.unwrap_or_default()),
             scopes_by: "subject",
             expires_at: Some(expires_at),
-            chain: self.chain()?,
+            actors: self.actors(chain.as_ref()),
+            chain,
             lineage,
             account: Some(account),
             host,
@@ -163,6 +196,12 @@ impl<P: Ports> Reading<'_, P> {
             bound: self.claims.are_bound(),
         };
         hop::still_live(self.ports, self.caller.client(), subject)
+    }
+
+    /// The token and its ancestors, none of which was revoked.
+    fn unrevoked(&self, lineage: Vec<String>) -> Result<Vec<String>, Problem> {
+        let revoked = self.ports.any_revoked(&lineage).map_err(|_| TargetError::StoreUnavailable)?;
+        if revoked { Err(SubjectError::Revoked.into()) } else { Ok(lineage) }
     }
 
     fn authentication(&self) -> Authentication {
@@ -200,17 +239,22 @@ impl<P: Ports> Reading<'_, P> {
         if named && ours { Ok(()) } else { Err(SubjectError::MayAct.into()) }
     }
 
-    /// The tenant the issuer speaks for: the one its claim names, or its only one.
-    fn tenant(&self, issuer: &Issuer) -> Result<String, Problem> {
+    /// The tenants the token may be about: the one its claim names, or its issuer's only one. Of several only a user's account can tell.
+    fn tenants<'i>(&self, issuer: &'i Issuer) -> Result<&'i [String], Problem> {
         let named = match &issuer.tenant_claim {
             Some(claim) => Some(self.claims.tenant(claim)?.ok_or(SubjectError::Tenant)?),
             None => None,
         };
-        match (named, issuer.tenants.as_slice()) {
-            (Some(named), tenants) if tenants.iter().any(|tenant| tenant == named) => Ok(named.to_owned()),
-            (None, [only]) => Ok(only.clone()),
-            (Some(_) | None, _) => Err(SubjectError::Tenant.into()),
-        }
+        let told_by_the_account = match issuer.mapping {
+            SubjectMapping::Directory(_) => true,
+            SubjectMapping::Namespaced | SubjectMapping::AsIs => false,
+        };
+        let tenants = match (named, issuer.tenants.as_slice()) {
+            (Some(named), tenants) => tenants.iter().find(|tenant| *tenant == named).map(std::slice::from_ref),
+            (None, [only]) => Some(std::slice::from_ref(only)),
+            (None, several) => Some(several).filter(|_| told_by_the_account),
+        };
+        tenants.ok_or_else(|| SubjectError::Tenant.into())
     }
 
     /// The token's own scope (RFC 8693 §4.2), in the first of these claims that is there.
@@ -224,10 +268,12 @@ impl<P: Ports> Reading<'_, P> {
     fn chain(&self) -> Result<Option<Actor>, Problem> {
         // One place is kept for the caller, who becomes the nearest actor.
         let max = usize::from(self.settings.max_chain).saturating_sub(1);
-        self.claims.get("act").map(|act| Actor::parse(act, max)).transpose().map_err(|error| match error {
-            ChainError::Malformed => SubjectError::Chain.into(),
-            ChainError::TooLong => SubjectError::ChainTooLong.into(),
-        })
+        self.claims.get("act").map(|act| Actor::parse(act, max)).transpose().map_err(not_a_chain)
+    }
+
+    fn actors(&self, chain: Option<&Actor>) -> Vec<String> {
+        let name_of = |issuer: &str| self.ports.find_issuer(issuer).map(|issuer| issuer.name);
+        chain.map(|actor| actor.names(&self.settings.issuer, name_of)).unwrap_or_default()
     }
 
     fn host(&self) -> Result<Option<HostClaim>, Problem> {
@@ -249,6 +295,21 @@ impl<P: Ports> Reading<'_, P> {
 impl From<Malformed> for Problem {
     fn from(_: Malformed) -> Self {
         SubjectError::Malformed.into()
+    }
+}
+
+fn only_tenant(tenants: &[String]) -> Result<&str, Problem> {
+    match tenants {
+        [only] => Ok(only),
+        [] | [_, _, ..] => Err(SubjectError::Tenant.into()),
+    }
+}
+
+fn not_a_chain(error: ChainError) -> Problem {
+    match error {
+        ChainError::Malformed => SubjectError::Chain.into(),
+        ChainError::TooLong => SubjectError::ChainTooLong.into(),
+        ChainError::Ours => Problem::from(SubjectError::Chain).because("another issuer's token names an actor of ours"),
     }
 }
 

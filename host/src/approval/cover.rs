@@ -15,10 +15,6 @@ const MAX_CLAIMS: usize = 64 * 1024;
 const MAX_DEPTH: u8 = 32;
 /// How far `iat` and `nbf` may lie from now.
 const SKEW: u64 = 5;
-/// 128 random bits take 22 characters of base64url.
-const MIN_JTI: usize = 22;
-/// The longest `jti`.
-const MAX_JTI: usize = 128;
 
 /// Every claim a token of ours may have.
 const KNOWN: [&str; 23] = [
@@ -50,6 +46,8 @@ const KNOWN: [&str; 23] = [
 /// Claims that an approval covers, as far as the audit record names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Covered {
+    /// All of them as they will be signed, with the host's `jti`.
+    pub claims: String,
     /// `jti`.
     pub jti: String,
     /// `exp`.
@@ -77,6 +75,9 @@ pub enum Refusal {
     /// It was kept too long.
     #[error("the approval has expired")]
     TooLate,
+    /// The subject token, or one that it descends from, was revoked.
+    #[error("the subject token or an ancestor of it was revoked")]
+    Revoked,
     /// Only access tokens are signed on an approval.
     #[error("the approval is not for this purpose")]
     Purpose,
@@ -107,9 +108,9 @@ pub enum Refusal {
     /// `exp` is past, or later than was approved.
     #[error("exp exceeds the approval")]
     Expiry,
-    /// `jti` is not 128 random bits or more.
-    #[error("jti is too short or malformed")]
-    TokenId,
+    /// Nothing is signed in a dry run.
+    #[error("a dry run signs nothing")]
+    DryRun,
     /// `client_id` is not the caller.
     #[error("client_id is not the caller")]
     ClientId,
@@ -149,21 +150,24 @@ pub enum Refusal {
 }
 
 /// Compares the claims with the approval.
-pub(super) fn compare(approval: &Approval, claims: &str, now: u64) -> Result<Covered, Refusal> {
+pub(super) fn compare(approval: &Approval, claims: &str, now: u64, jti: &str) -> Result<Covered, Refusal> {
     if claims.len() > MAX_CLAIMS {
         return Err(Refusal::Malformed);
     }
-    let claims = json::object(claims, MAX_DEPTH).map_err(|_| Refusal::Malformed)?;
+    let mut claims = json::object(claims, MAX_DEPTH).map_err(|_| Refusal::Malformed)?;
     if claims.keys().any(|name| !KNOWN.contains(&name.as_str())) {
         return Err(Refusal::Member);
     }
+    // Whoever chose it could make two tokens pass for one, or one that was revoked for another.
+    claims.insert("jti".to_owned(), Value::from(jti));
     let comparison = Comparison { approval, claims: &claims };
     comparison.parties()?;
     comparison.authentication()?;
     comparison.history()?;
     let (expires_at, ttl) = comparison.times(now)?;
     Ok(Covered {
-        jti: comparison.jti()?,
+        claims: serde_json::to_string(&claims).map_err(|_| Refusal::Malformed)?,
+        jti: jti.to_owned(),
         expires_at,
         ttl,
         audience: comparison.audience()?,
@@ -250,12 +254,6 @@ impl Comparison<'_> {
             return Err(Refusal::Expiry);
         }
         Ok((exp, exp.saturating_sub(iat)))
-    }
-
-    fn jti(&self) -> Result<String, Refusal> {
-        let jti = self.text("jti", Refusal::TokenId)?.ok_or(Refusal::TokenId)?;
-        let is_base64url = jti.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if is_base64url && (MIN_JTI..=MAX_JTI).contains(&jti.len()) { Ok(jti.to_owned()) } else { Err(Refusal::TokenId) }
     }
 
     fn audience(&self) -> Result<Vec<String>, Refusal> {

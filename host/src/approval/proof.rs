@@ -46,6 +46,9 @@ pub enum Unproven {
     /// The client may not name subjects of this kind.
     #[error("the caller may not name subjects of this kind")]
     SubjectKind,
+    /// The directory was not asked whether it knows the user.
+    #[error("the directory was not asked for the user")]
+    UserUnasked,
     /// The user is disabled or pending.
     #[error("the user is not active")]
     UserNotActive,
@@ -106,6 +109,9 @@ pub enum Unproven {
     /// `act` is not a chain of actors.
     #[error("the subject token's chain of actors is malformed")]
     ChainMalformed,
+    /// `act` of a foreign token names an actor of ours.
+    #[error("another issuer's token names an actor of ours")]
+    ActorOurs,
     /// The chain would grow too long.
     #[error("the chain of actors is too long")]
     ChainTooLong,
@@ -203,7 +209,7 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
     input.subject.tenants = vec![input.tenant.clone()];
     input.subject.provisional = subject.provisional;
     input.subject.attributes.clone_from(&subject.attributes);
-    input.chain = subject.act.as_ref().map(Actor::subs).unwrap_or_default();
+    input.chain = subject.act.as_ref().map(|actor| names(actor, registry)).unwrap_or_default();
     let left_out = facts::settle(input);
     let settings = registry.settings();
     let permit_ttl = u64::from(settings.permit_ttl);
@@ -213,6 +219,12 @@ pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Reg
     limit(input, &client, step, &subject, registry)?;
     let algorithm = algorithm(&input.audience, registry)?;
     Ok(Proof { client, subject, issuer: settings.issuer.clone(), permit_ttl, algorithm, origin, left_out })
+}
+
+/// The actors as policies and the audit log name them.
+fn names(actor: &Actor, registry: &dyn Registry) -> Vec<String> {
+    let name_of = |issuer: &str| registry.find_issuer(issuer).map(|issuer| issuer.name.clone());
+    actor.names(&registry.settings().issuer, name_of)
 }
 
 /// Takes out whatever could pass for a fact of the host's.

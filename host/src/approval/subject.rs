@@ -53,7 +53,7 @@ impl AccountIds {
     }
 
     /// Whether everything `claimed` names is this account.
-    fn bears_out(&self, claimed: &Self) -> bool {
+    pub(super) fn bears_out(&self, claimed: &Self) -> bool {
         (claimed.account_id.is_none() || claimed.account_id == self.account_id)
             && (claimed.csp_id.is_none() || claimed.csp_id == self.csp_id)
             && (claimed.sfdc_account_id.is_none() || claimed.sfdc_account_id == self.sfdc_account_id)
@@ -95,7 +95,7 @@ pub(super) struct Subject {
     pub(super) expires_at: Option<u64>,
     /// `act` of the subject token.
     pub(super) act: Option<Actor>,
-    /// `jti` of every ancestor.
+    /// The names of every ancestor.
     pub(super) lineage: Vec<String>,
     pub(super) accounts: Accounts,
     pub(super) host: Option<Value>,
@@ -229,16 +229,10 @@ fn by_address(question: &Question<'_>, address: &str) -> Result<Subject, Unprove
     })
 }
 
-/// Whether this user's address can be nobody else's: a member of the tenant has a name there; one that was disabled stays blocked
-/// wherever the caller reaches. What lies beyond its reach it does not learn, so that counts as absent.
+/// Whether this user's address can be nobody else's: a member of the tenant has a name there, and one that is not active acts nowhere,
+/// whatever it is a member of.
 fn blocks(question: &Question<'_>, user: &User) -> bool {
-    let client = question.client;
-    let reaches = |tenant: &String| {
-        client.tenants.contains(tenant)
-            || client.cross_tenant.iter().any(|(from, to)| to == tenant && client.tenants.contains(from))
-    };
-    user.accounts.iter().any(|account| account.tenant == question.tenant)
-        || (!is_active(user.state) && user.accounts.iter().any(|account| reaches(&account.tenant)))
+    !is_active(user.state) || user.accounts.iter().any(|account| account.tenant == question.tenant)
 }
 
 /// A subject without a token: nothing is inherited.

@@ -17,6 +17,7 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const OURS: &str = "https://obo.example.com";
 pub(crate) const IDP: &str = "https://idp.example.com";
 pub(crate) const SSO: &str = "https://sso.example.com";
+pub(crate) const OWNER: &str = "https://owner.example.com";
 pub(crate) const API: &str = "https://api.example.com";
 pub(crate) const DIGEST: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 pub(crate) const PSEUDONYM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -125,6 +126,7 @@ pub(crate) fn book() -> Book {
             issuer("corp", IDP, IssuerRole::Subject, SubjectMapping::Namespaced),
             issuer("sso", SSO, IssuerRole::Subject, SubjectMapping::Directory("email".into())),
             issuer("callers", "https://callers.example.com", IssuerRole::Caller, SubjectMapping::Namespaced),
+            issuer("owner", OWNER, IssuerRole::Subject, SubjectMapping::AsIs),
         ],
         audiences: vec![audience(API), audience("https://other.example.com"), audience("https://third.example.com")],
     }
@@ -256,6 +258,23 @@ impl World {
             claims.as_object().unwrap().clone(),
         );
         world.evidence.saw_user(UserKey::External(("sso".into(), "alice@example.com".into())), Some(&user));
+        world
+    }
+
+    /// A subject whose name the issuer owns; what the directory answers about it.
+    pub(crate) fn owned(user: Option<User>, change: impl FnOnce(&mut Value)) -> Self {
+        let mut claims =
+            json!({ "iss": OWNER, "sub": "u-1", "aud": OURS, "exp": NOW + 3600, "tenant": "acme", "scope": "read write" });
+        change(&mut claims);
+        let mut world = Self::new("user", id::user("acme", "u-1"));
+        world.evidence.saw_token(
+            TokenRole::Subject,
+            OWNER,
+            "name-of-the-foreign-one",
+            Some("jwt"),
+            claims.as_object().unwrap().clone(),
+        );
+        world.evidence.saw_user(UserKey::Id("u-1".into()), user.as_ref());
         world
     }
 

@@ -1,4 +1,5 @@
 //! What is approved, and what an approval covers.
 
 mod covering;
+mod identities;
 mod proving;

@@ -77,12 +77,9 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
         sfdc_account_id: claims.text("sfdc_account_id")?.map(str::to_owned),
     };
     let mut inherited = inherit(question, claims, &["scope".to_owned()], Some(Vec::new()))?;
+    inherited.act = chain(question, claims)?;
     let kind = own_kind(sub, obo_type);
-    let known = match &account.account_id {
-        Some(account) => still_live(question, kind, sub, account)?,
-        // A foreign issuer named it; there is nothing to look up.
-        None => None,
-    };
+    let known = still_live(question, kind, sub, account.account_id.as_deref())?;
     inherited.terms.extend(known.and_then(|user| user.scopes.clone()));
     let known = known.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
@@ -98,27 +95,44 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
 }
 
 /// What the directory said when the token was minted has to hold still: the user behind the subject, if it is somebody known.
-fn still_live<'a>(question: &Question<'a>, kind: Kind, sub: &str, account: &str) -> Result<Option<&'a User>, Unproven> {
+fn still_live<'a>(question: &Question<'a>, kind: Kind, sub: &str, account: Option<&str>) -> Result<Option<&'a User>, Unproven> {
     let evidence = question.evidence;
-    match kind {
-        Kind::User | Kind::Envoy => {
-            let user = evidence.users.iter().rfind(|user| id::user(question.tenant, &user.id) == sub).ok_or(Unproven::Subject)?;
-            let member = subject::memberships(question, user)?.iter().any(|ids| ids.account_id.as_deref() == Some(account));
-            if member { Ok(Some(user)) } else { Err(Unproven::NotAMember) }
+    match (kind, account) {
+        (Kind::User | Kind::Envoy, _) => {
+            let id = id::user_id(sub, question.tenant).ok_or(Unproven::Subject)?;
+            let Some(user) = known(question, &id)? else {
+                // Its issuer alone knew it when the token was minted, and knows it alone still.
+                return if account.is_some() { Err(Unproven::Subject) } else { Ok(None) };
+            };
+            let accounts = subject::memberships(question, user)?;
+            let is_meant = |ids: &AccountIds| account.is_none() || ids.account_id.as_deref() == account;
+            if accounts.iter().any(is_meant) { Ok(Some(user)) } else { Err(Unproven::NotAMember) }
         }
-        Kind::Host => {
+        (Kind::Host, Some(account)) => {
             let machine = evidence.machines.iter().rfind(|machine| id::host(question.tenant, &machine.id) == sub);
             let machine = machine.filter(|machine| machine.account.id == account).ok_or(Unproven::Subject)?;
             subject::live_user_of(question, machine).map(Some)
         }
-        Kind::Provisional => {
+        (Kind::Provisional, Some(account)) => {
             let mut accounts = evidence.accounts.iter().rev();
             let found = accounts.find(|found| found.id == account).ok_or(Unproven::ProvisionalAccount)?;
             let live = found.tenant == question.tenant && subject::is_active(found.state);
             if live { Ok(None) } else { Err(Unproven::ProvisionalAccount) }
         }
-        // Only a directory's subject has an account.
-        Kind::External | Kind::Client => Err(Unproven::Subject),
+        // A foreign issuer named it outside the directory's names; there is nothing to look up.
+        (Kind::External | Kind::Client, None) => Ok(None),
+        // Only a directory's subject has an account, and none is without.
+        (Kind::External | Kind::Client, Some(_)) | (Kind::Host | Kind::Provisional, None) => Err(Unproven::Subject),
+    }
+}
+
+/// The directory's user of this id, if it knows one; that it does not, it has to have said itself.
+fn known<'a>(question: &Question<'a>, id: &str) -> Result<Option<&'a User>, Unproven> {
+    let evidence = question.evidence;
+    match evidence.users.iter().rfind(|user| user.id == id) {
+        Some(user) => Ok(Some(user)),
+        None if evidence.asked(&UserKey::Id(id.to_owned())) => Ok(None),
+        None => Err(Unproven::UserUnasked),
     }
 }
 
@@ -142,19 +156,20 @@ fn lineage(claims: Claims<'_>) -> Result<Vec<String>, Unproven> {
 fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject, Unproven>> {
     let issuer = question.registry.find_issuer(&token.issuer)?;
     let claims = Claims(&token.claims);
-    let mut user = None;
-    let named = match &issuer.mapping {
-        SubjectMapping::Namespaced => id::external(&issuer.name, claims.text("sub").ok()??),
-        // This issuer owns the names of its tenants' users.
-        SubjectMapping::AsIs => id::user(question.tenant, claims.text("sub").ok()??),
+    let (named, user) = match &issuer.mapping {
+        SubjectMapping::Namespaced => (id::external(&issuer.name, claims.text("sub").ok()??), Ok(None)),
+        // This issuer owns the names of its tenants' users; what the directory says of those it knows counts all the same.
+        SubjectMapping::AsIs => {
+            let sub = claims.text("sub").ok()??;
+            (id::user(question.tenant, sub), known(question, sub))
+        }
         SubjectMapping::Directory(claim) => {
             let value = claims.text(claim).ok()??;
             let found = question.evidence.answer(&UserKey::External((issuer.name.clone(), value.to_owned())))?;
-            user = Some(found);
-            id::user(question.tenant, &found.id)
+            (id::user(question.tenant, &found.id), Ok(Some(found)))
         }
     };
-    (named == question.subject.id).then(|| examine_foreign(question, &issuer, token, user))
+    (named == question.subject.id).then(|| examine_foreign(question, &issuer, token, user?))
 }
 
 fn examine_foreign(
@@ -164,6 +179,7 @@ fn examine_foreign(
     user: Option<&User>,
 ) -> Result<Subject, Unproven> {
     let claims = Claims(&token.claims);
+    let settings = question.registry.settings();
     subject::allow(question.client, SubjectKind::Token)?;
     let is_subject_issuer = match issuer.role {
         IssuerRole::Subject => true,
@@ -175,15 +191,18 @@ fn examine_foreign(
     if !accepts_type(&issuer.types, token.typ.as_deref()) {
         return Err(Unproven::TokenType);
     }
-    if tenant(issuer, claims)? != question.tenant {
-        return Err(Unproven::TokenTenant);
-    }
+    check_tenant(question, issuer, claims)?;
     let addressed = claims.audience()?;
     if !issuer.audiences.iter().any(|audience| addressed.contains(&audience.as_str())) {
         return Err(Unproven::TokenAudience);
     }
     let mut inherited = inherit(question, claims, &issuer.scope_claims, issuer.scopes.clone())?;
-    let accounts = user.map(|user| subject::memberships(question, user)).transpose()?.unwrap_or_default();
+    inherited.act =
+        chain(question, claims)?.map(|actor| actor.foreign(&issuer.issuer, &settings.issuer)).transpose().map_err(not_a_chain)?;
+    let accounts = match user {
+        Some(user) => Accounts::OneOf(meant(subject::memberships(question, user)?, claims)),
+        None => Accounts::AtMostOneOf(Vec::new()),
+    };
     inherited.terms.extend(user.and_then(|user| user.scopes.clone()));
     let known = user.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
@@ -192,25 +211,46 @@ fn examine_foreign(
             SubjectMapping::Directory(_) | SubjectMapping::AsIs => Kind::User,
         },
         lineage: vec![token.id.clone()],
-        accounts: Accounts::AtMostOneOf(accounts),
+        accounts,
         attributes: told(&issuer.issuer, claims, &known),
         ..inherited
     })
 }
 
-/// The tenant a foreign token speaks for: one that its issuer is registered for.
-fn tenant<'a>(issuer: &'a Issuer, claims: Claims<'_>) -> Result<&'a str, Unproven> {
-    match (&issuer.tenant_claim, issuer.tenants.as_slice()) {
-        (Some(claim), tenants) => {
-            let said = standin_guest::claims::tenant(claims.0, claim).map_err(|_| Malformed)?.ok_or(Unproven::TokenTenant)?;
-            tenants.iter().find(|tenant| *tenant == said).map(String::as_str).ok_or(Unproven::TokenTenant)
+/// A foreign token speaks for a tenant that its issuer is registered for: the one it names, or the only one. Of several the account of a
+/// user of the directory may tell, which the question's tenant has to have.
+fn check_tenant(question: &Question<'_>, issuer: &Issuer, claims: Claims<'_>) -> Result<(), Unproven> {
+    let told_by_the_account = match issuer.mapping {
+        SubjectMapping::Directory(_) => true,
+        SubjectMapping::Namespaced | SubjectMapping::AsIs => false,
+    };
+    let named = match (&issuer.tenant_claim, issuer.tenants.as_slice()) {
+        (Some(claim), _) => {
+            standin_guest::claims::tenant(claims.0, claim).map_err(|_| Malformed)?.ok_or(Unproven::TokenTenant)?
         }
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Unproven::TokenTenant),
-    }
+        (None, [only]) => only,
+        (None, _) if told_by_the_account => question.tenant,
+        (None, _) => return Err(Unproven::TokenTenant),
+    };
+    let speaks = named == question.tenant && issuer.tenants.iter().any(|tenant| tenant == named);
+    if speaks { Ok(()) } else { Err(Unproven::TokenTenant) }
 }
 
-/// What holds for every subject token: time, `may_act`, the chain, the scope it carries in `scope_claims` (else `scopes`, else none).
+/// Those of a user's accounts that the token itself means; claims that name none of them mean something else to its issuer.
+fn meant(accounts: Vec<AccountIds>, claims: Claims<'_>) -> Vec<AccountIds> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    let only = [
+        AccountIds { account_id: text("account_id"), ..AccountIds::default() },
+        AccountIds { csp_id: claims.get("csp_id").and_then(Value::as_i64), ..AccountIds::default() },
+        AccountIds { sfdc_account_id: text("sfdc_account_id"), ..AccountIds::default() },
+    ];
+    only.iter().fold(accounts, |accounts, claimed| {
+        let meant: Vec<_> = accounts.iter().filter(|account| account.bears_out(claimed)).cloned().collect();
+        if meant.is_empty() { accounts } else { meant }
+    })
+}
+
+/// What holds for every subject token: time, `may_act`, the scope it carries in `scope_claims` (else `scopes`, else none).
 fn inherit(
     question: &Question<'_>,
     claims: Claims<'_>,
@@ -228,19 +268,13 @@ fn inherit(
         return Err(Unproven::TokenExpired);
     }
     may_act(question, claims)?;
-    // One place is kept for the caller, who becomes the nearest actor.
-    let room = usize::from(settings.max_chain).checked_sub(1).ok_or(Unproven::ChainTooLong)?;
-    let act = claims.get("act").map(|act| Actor::parse(act, room)).transpose().map_err(|why| match why {
-        ChainError::Malformed => Unproven::ChainMalformed,
-        ChainError::TooLong => Unproven::ChainTooLong,
-    })?;
     Ok(Subject {
         kind: Kind::External,
         provisional: false,
         obo_type: BY_TOKEN.to_owned(),
         terms: vec![claims.scope(scope_claims)?.or(scopes).unwrap_or_default()],
         expires_at: Some(question.now.saturating_add(remaining)),
-        act,
+        act: None,
         lineage: Vec::new(),
         accounts: Accounts::AtMostOneOf(Vec::new()),
         host: None,
@@ -248,6 +282,21 @@ fn inherit(
         bound: claims.are_bound(),
         attributes: Vec::new(),
     })
+}
+
+/// Who acted before, as the token says.
+fn chain(question: &Question<'_>, claims: Claims<'_>) -> Result<Option<Actor>, Unproven> {
+    // One place is kept for the caller, who becomes the nearest actor.
+    let room = usize::from(question.registry.settings().max_chain).checked_sub(1).ok_or(Unproven::ChainTooLong)?;
+    claims.get("act").map(|act| Actor::parse(act, room)).transpose().map_err(not_a_chain)
+}
+
+fn not_a_chain(why: ChainError) -> Unproven {
+    match why {
+        ChainError::Malformed => Unproven::ChainMalformed,
+        ChainError::TooLong => Unproven::ChainTooLong,
+        ChainError::Ours => Unproven::ActorOurs,
+    }
 }
 
 /// `may_act` names who may act (RFC 8693 §4.4).

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
-use standin::bounded;
 use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Request, Subject, Token};
+use standin::{account_of_token, bounded};
 
 use super::{ConfigArg, Usage};
 
@@ -77,7 +77,10 @@ impl RequestArgs {
             requested_ttl: self.ttl,
             step: self.step.clone(),
             dpop: None,
-            attributes: Vec::new(),
+            attributes: match &self.subject_token_file {
+                Some(_) => account_of_token(self.account_id.as_deref(), self.csp_id, self.sfdc_account_id.as_deref()),
+                None => Vec::new(),
+            },
         })
     }
 
@@ -146,7 +149,7 @@ pub(crate) fn secret(file: Option<&PathBuf>, variable: &str, otherwise: &str) ->
 
 /// The request as `POST /v2/explain` of the admin endpoint takes it.
 pub(crate) fn as_json(request: &Request) -> Value {
-    let Request { caller, subject, audience, scope, requested_ttl, step, .. } = request;
+    let Request { caller, subject, audience, scope, requested_ttl, step, attributes, .. } = request;
     let caller = match caller {
         Credential::ClientSecret(ClientSecret { client_id, secret }) => {
             vec![("client_id", json!(client_id)), ("client_secret", json!(secret))]
@@ -166,7 +169,11 @@ pub(crate) fn as_json(request: &Request) -> Value {
             let accounts = ["account_id", "account_csp_id", "sfdc_account_id"].into_iter().zip(accounts);
             [("id_type", json!(kind)), ("id", json!(id))].into_iter().chain(accounts).collect()
         }
-        Subject::Token(token) => vec![("subject_token", json!(token.value))],
+        Subject::Token(token) => {
+            let given = ["account_id", "account_csp_id", "sfdc_account_id"].into_iter();
+            let accounts = given.filter_map(|name| Some((name, standin::attribute(attributes, name)?)));
+            [("subject_token", json!(token.value))].into_iter().chain(accounts).collect()
+        }
         Subject::Delegation(_) | Subject::Caller => Vec::new(),
     };
     let rest =

@@ -4,6 +4,7 @@ use rstest::rstest;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::approval::testing::World;
 use crate::bindings::http::Host as _;
 use crate::evidence::MAX_LOOKUPS;
 
@@ -54,7 +55,8 @@ fn request() -> Request {
 }
 
 async fn send(http: Arc<dyn Http>, request: Request) -> Result<Response, WireError> {
-    HttpView { ctx: &ctx(http), evidence: &mut Evidence::default() }.send(request).await
+    let Inbound { status, headers, body } = ctx(http).exchange(request).await?;
+    Ok(Response { status, headers, body })
 }
 
 #[tokio::test]
@@ -125,11 +127,26 @@ async fn a_port_that_keeps_no_limits_is_limited() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_for_a_flow_that_asks_no_provider() {
+    let peer = peer(Ok(0));
+    let ctx = ctx(Arc::<Peer>::clone(&peer));
+    let (mut evidence, mut world) = (Evidence::default(), World::user());
+    world.examine().unwrap();
+    let approval = world.approve();
+    for decision in [None, Some(approval.decision().clone())] {
+        evidence.decision = decision.map(Arc::new);
+        let refused = HttpView { ctx: &ctx, evidence: &mut evidence }.send(request()).await;
+        assert!(matches!(refused, Err(WireError::Refused(why)) if why == "no permitted flow asks a provider"));
+    }
+    assert!(peer.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn requests_are_counted() {
     let (ctx, mut evidence) = (ctx(peer(Ok(0))), Evidence::default());
     let mut view = HttpView { ctx: &ctx, evidence: &mut evidence };
     for _ in 0..MAX_LOOKUPS {
-        view.send(request()).await.unwrap();
+        view.send(request()).await.unwrap_err();
     }
-    assert!(matches!(view.send(request()).await, Err(WireError::Refused(_))));
+    assert!(matches!(view.send(request()).await, Err(WireError::Refused(why)) if why == "too many questions"));
 }

@@ -154,7 +154,7 @@ impl Verifier {
             self.check(token, &signature, jws.message, algorithm, &signer)?;
         }
         let verified = Verified {
-            id: name_of(token, &jws.claims, &signer),
+            id: name_of(&jws, &signer),
             issuer: signer.issuer,
             key_thumbprint: signer.key.thumbprint().to_owned(),
             alg: jws.alg,
@@ -247,24 +247,34 @@ impl Verifier {
     }
 }
 
-/// The name of a token in `lineage`: our own `jti`, or of a foreign one a digest in which no two issuers' `jti` collide. A token without
-/// `jti` is named by all of it.
-fn name_of(token: &str, claims: &Map<String, Value>, signer: &Signer) -> String {
-    let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| !jti.is_empty());
-    if let (Some(TokenRole::Own), Some(jti)) = (signer.role, jti) {
-        return jti.to_owned();
+/// The name in `lineage`, and in the space `revocation`, of the token of a trusted issuer that has this `jti`: 22 characters of a digest in
+/// which no two issuers' `jti` collide.
+pub fn foreign_name(issuer: &str, jti: &str) -> String {
+    half_digest(["jti", issuer, jti])
+}
+
+/// The name of a token in `lineage`: our own `jti`, or that of a foreign one. A token without `jti` is named by all that was signed, and not
+/// by its signature: of an ECDSA signature anybody makes a second one that is right too.
+fn name_of(jws: &Jws<'_>, signer: &Signer) -> String {
+    let jti = jws.claims.get("jti").and_then(Value::as_str).filter(|jti| !jti.is_empty());
+    match (signer.role, jti) {
+        (Some(TokenRole::Own), Some(jti)) => jti.to_owned(),
+        (Some(TokenRole::Subject | TokenRole::Caller) | None, Some(jti)) => foreign_name(&signer.issuer, jti),
+        (Some(TokenRole::Own | TokenRole::Subject | TokenRole::Caller) | None, None) => {
+            half_digest(["token", &signer.issuer, jws.message])
+        }
     }
+}
+
+/// 128 bits of SHA-256 over these parts, each with its length before it, as base64url.
+fn half_digest(parts: [&str; 3]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
-    let parts = match jti {
-        Some(jti) => ["jti", &signer.issuer, jti],
-        None => ["token", &signer.issuer, token],
-    };
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    let half = context.finish();
-    URL_SAFE_NO_PAD.encode(half.as_ref().get(..16).unwrap_or_default())
+    let whole = context.finish();
+    URL_SAFE_NO_PAD.encode(whole.as_ref().get(..16).unwrap_or_default())
 }
 
 /// SHA-256 over everything the answer depends on, each part with its length before it.

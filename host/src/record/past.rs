@@ -200,7 +200,12 @@ mod tests {
         let mut claims = world.claims();
         claims["account_id"] = json!("a-1");
         claims["step"] = json!("look");
-        let covered = approval.cover(crate::approval::Purpose::AccessToken, &claims.to_string(), crate::approval::testing::NOW);
+        let covered = approval.cover(
+            crate::approval::Purpose::AccessToken,
+            &claims.to_string(),
+            crate::approval::testing::NOW,
+            "abcdefghijklmnopqrstuv",
+        );
         let event = crate::record::minted("c-2", &world.evidence, &approval, &covered.unwrap(), "{}").unwrap();
         let [past] = <[PastDecision; 1]>::try_from(decisions(&line(&event.json)).unwrap()).unwrap();
         assert_eq!(format!("{:?}", past.input), format!("{:?}", world.input));

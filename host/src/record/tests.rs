@@ -19,7 +19,7 @@ fn signed(detail: &str) -> Result<Event, RecordError> {
     let mut claims = world.claims();
     claims["account_id"] = json!("a-1");
     let mut approval = world.approve();
-    let covered = approval.cover(Purpose::AccessToken, &claims.to_string(), NOW).unwrap();
+    let covered = approval.cover(Purpose::AccessToken, &claims.to_string(), NOW, "abcdefghijklmnopqrstuv").unwrap();
     minted("corr-1", &world.evidence, &approval, &covered, detail)
 }
 

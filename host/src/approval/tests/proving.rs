@@ -17,6 +17,8 @@ use crate::registry::{ALGORITHM, Algorithm, IssuerRole, SubjectKind, SubjectMapp
 #[case(World::stranger(), "provisional")]
 #[case(World::foreign(|_| {}), "external")]
 #[case(World::joined(alice(), |_| {}), "user")]
+#[case(World::owned(None, |_| {}), "user")]
+#[case(World::owned(Some(alice()), |_| {}), "user")]
 #[case(World::own(|_| {}), "user")]
 fn every_kind_is_proven_by_its_evidence(#[case] mut world: World, #[case] kind: &str) {
     world.examine().unwrap();
@@ -31,6 +33,8 @@ fn every_kind_is_proven_by_its_evidence(#[case] mut world: World, #[case] kind: 
 #[case(World::stranger())]
 #[case(World::foreign(|_| {}))]
 #[case(World::joined(alice(), |_| {}))]
+#[case(World::owned(None, |_| {}))]
+#[case(World::owned(Some(alice()), |_| {}))]
 #[case(World::own(|_| {}))]
 fn nothing_is_proven_without_evidence_or_for_a_kind_not_registered(#[case] mut world: World) {
     let subjects = std::mem::take(&mut world.client().subjects);
@@ -55,7 +59,8 @@ fn disqualified_users(#[case] change: fn(&mut User), #[case] why: Unproven) {
     let mut user = alice();
     change(&mut user);
     assert_eq!(World::of_user(user.clone()).examine(), Err(why));
-    assert_eq!(World::joined(user, |_| {}).examine(), Err(why));
+    assert_eq!(World::joined(user.clone(), |_| {}).examine(), Err(why));
+    assert_eq!(World::owned(Some(user), |_| {}).examine(), Err(why));
 }
 
 #[test]
@@ -119,13 +124,17 @@ fn a_known_address_is_no_stranger() {
     let disabled = User { state: State::Disabled, ..member.clone() };
     let elsewhere = User { accounts: vec![account("a-9", "globex")], ..member.clone() };
     let disabled_elsewhere = User { state: State::Disabled, ..elsewhere.clone() };
-    let beyond_reach = User { accounts: vec![account("a-9", "initech")], ..disabled_elsewhere.clone() };
+    let beyond_reach = User { accounts: vec![account("a-9", "initech")], ..member.clone() };
+    let disabled_beyond_reach = User { state: State::Disabled, ..beyond_reach.clone() };
+    let pending_nowhere = User { state: State::Pending, accounts: vec![], ..member.clone() };
     for (user, outcome) in [
         (member, Err(Unproven::ProvisionalKnown)),
         (disabled, Err(Unproven::ProvisionalKnown)),
         (elsewhere, Ok(())),
         (disabled_elsewhere, Err(Unproven::ProvisionalKnown)),
         (beyond_reach, Ok(())),
+        (disabled_beyond_reach, Err(Unproven::ProvisionalKnown)),
+        (pending_nowhere, Err(Unproven::ProvisionalKnown)),
     ] {
         let mut world = World::stranger();
         world.client().cross_tenant = vec![("acme".into(), "globex".into())];
@@ -289,6 +298,7 @@ fn an_issuer_owns_the_names_of_users_and_no_others() {
         let mut world = World::foreign(|claims| claims["sub"] = json!(said));
         world.book.issuers[0] = issuer("corp", IDP, IssuerRole::Subject, SubjectMapping::AsIs);
         world.input.subject.id = ours.into();
+        world.evidence.saw_user(UserKey::Id(said.into()), None);
         assert_eq!(world.examine(), outcome, "{said} as {ours}");
     }
 }
@@ -423,7 +433,7 @@ fn the_policy_sees_the_hosts_facts_and_not_the_components() {
     assert_eq!(names(&world.input.caller.attributes), ["team"]);
     assert_eq!(names(&world.input.attributes), ["edge.country"]);
     assert_eq!(world.input.caller.tenants, ["acme"]);
-    assert_eq!(world.input.chain, ["client:b", "client:a"]);
+    assert_eq!(world.input.chain, ["ext:corp:client%3Ab", "ext:corp:client%3Aa"]);
     let mut world = World::user();
     world.examine().unwrap();
     assert_eq!(names(&world.input.subject.attributes), ["protected", "department"]);

@@ -78,6 +78,47 @@ async fn verifies_our_own_token_as_a_subject_only() {
 }
 
 #[tokio::test]
+async fn a_foreign_token_is_named_with_its_issuer_and_ours_by_its_jti() {
+    const OTHER: &str = "https://other.example.com";
+    let mut case = Case::new(true);
+    let mut signers = vec![signer(Algorithm::EdDsa), signer(Algorithm::Es256)];
+    case.stand.site.serve(set(&signers.iter().collect::<Vec<_>>()));
+    let known = case.registry.issuers[CORP].clone();
+    case.registry.issuers.insert(OTHER.into(), known);
+    let named = async |signer: &Signer, claims: serde_json::Value| {
+        let token = signer.0.jws("JWT", &claims.to_string()).unwrap();
+        case.subject(&token).await.unwrap().verified.id
+    };
+    let (es256, eddsa) = (signers.pop().unwrap(), signers.pop().unwrap());
+    let of = |issuer: &str, jti: &str| json!({ "iss": issuer, "sub": "alice", "jti": jti });
+    let name = named(&eddsa, of(CORP, "1")).await;
+    // The name is made of issuer and jti alone: what an operator who knows both can name.
+    assert_eq!(name, foreign_name(CORP, "1"));
+    assert_eq!(named(&es256, json!({ "iss": CORP, "sub": "bob", "jti": "1", "more": true })).await, name);
+    let others = [
+        named(&eddsa, of(OTHER, "1")).await,
+        named(&eddsa, of(CORP, "2")).await,
+        named(&eddsa, of(CORP, "")).await,
+        named(&eddsa, of(OTHER, "")).await,
+        named(&eddsa, json!({ "iss": CORP, "sub": "alice" })).await,
+        named(&eddsa, json!({ "iss": CORP, "sub": "bob" })).await,
+        named(&eddsa, json!({ "iss": CORP, "sub": "alice", "jti": 1 })).await,
+    ];
+    let all: std::collections::BTreeSet<_> = others.iter().chain([&name]).collect();
+    assert_eq!(all.len(), 8, "{others:?}");
+    let is_name = |name: &&String| name.len() == 22 && BASE64URL.decode(name).is_ok_and(|half| half.len() == 16);
+    assert!(all.iter().all(is_name), "{all:?}");
+    // Another signature of the same claims is the same token, or whoever has one would make one that was not revoked.
+    let nameless = json!({ "iss": CORP, "sub": "alice" });
+    assert_eq!(named(&es256, nameless.clone()).await, named(&es256, nameless).await);
+    // No two pairs run together.
+    assert_ne!(foreign_name("https://a", "b1"), foreign_name("https://ab", "1"));
+    // Ours has its own jti, whatever it is; without one it has a name all the same.
+    assert_eq!(named(&case.own.signer, of(OWN, "our-jti")).await, "our-jti");
+    assert_eq!(named(&case.own.signer, json!({ "iss": OWN, "sub": "alice" })).await.len(), 22);
+}
+
+#[tokio::test]
 async fn roles_do_not_mix() {
     let (case, key) = (Case::new(true), signer(Algorithm::EdDsa));
     case.stand.site.serve(set(&[&key]));

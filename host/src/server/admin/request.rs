@@ -8,6 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::bindings::types::{Attribute, ClientSecret, Credential, Descriptor, IdType, Request, Subject, Token};
+use crate::standin::account_of_token;
 
 /// What `POST /v2/explain` takes: the members of `obo_mint`, and who asks.
 #[derive(Deserialize)]
@@ -96,6 +97,7 @@ impl ExplainRequest {
             Some(secret) => Credential::ClientSecret(ClientSecret { client_id, secret: secret.0.to_string() }),
             None => Credential::Attested(client_id),
         };
+        let mut account = Vec::new();
         let subject = match (self.id_type, self.id, self.subject_token) {
             (Some(kind), Some(id), None) => Subject::Descriptor(Descriptor {
                 id_type: match kind {
@@ -109,11 +111,15 @@ impl ExplainRequest {
                 sfdc_account_id: self.sfdc_account_id,
             }),
             (None, None, Some(token)) => {
+                account = account_of_token(self.account_id.as_deref(), self.account_csp_id, self.sfdc_account_id.as_deref());
                 let token_type = standin_guest::mint::JWT.to_owned();
                 Subject::Token(Token { value: token.0.to_string(), token_type })
             }
             _ => return Err(Wrong::Subject),
         };
+        let mut attributes: Vec<Attribute> =
+            self.attributes.into_iter().map(|(name, value)| Attribute { name, value: value.to_string() }).collect();
+        attributes.extend(account);
         Ok(Request {
             correlation_id: String::new(),
             caller,
@@ -126,7 +132,7 @@ impl ExplainRequest {
             requested_ttl: self.ttl,
             step: self.step,
             dpop: None,
-            attributes: self.attributes.into_iter().map(|(name, value)| Attribute { name, value: value.to_string() }).collect(),
+            attributes,
         })
     }
 }

@@ -94,7 +94,7 @@ fn gather(request: &Request, orders: &Orders<'_>) {
     }
 }
 
-fn authenticate(request: &Request) {
+pub(crate) fn authenticate(request: &Request) {
     if let Credential::ClientSecret(shown) = &request.caller {
         let _right = keys::check_secret(&shown.client_id, &shown.secret);
     }
