@@ -74,8 +74,8 @@ fn a_folder_made_by_init_serves_from_the_first_command_to_the_audit() {
     let rotated = json(&folder, &["client", "rotate", "svc-first", "--json"]);
     assert_ne!(rotated["client_secret"], secret);
     done(&folder, &mint);
-    assert_eq!(json(&folder, &["keys", "list", "--json"]).as_array().unwrap().len(), 2);
-    assert_eq!(json(&folder, &["keys", "rotate", "--json"]).as_array().unwrap().len(), 3);
+    assert_eq!(json(&folder, &["keys", "list", "--json"]).as_array().unwrap().len(), 4);
+    assert_eq!(json(&folder, &["keys", "rotate", "--json"]).as_array().unwrap().len(), 6);
     let report = json(&folder, &["audit", "verify", "audit.jsonl", "--config", "standin.toml", "--json"]);
     assert_eq!(report["ok"], true);
     let wrong =
