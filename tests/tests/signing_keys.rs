@@ -215,16 +215,7 @@ async fn mint_at(process: &Process) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secrets_volume_and_a_read_only_directory_serve() {
-    let world = World::with(
-        |config| {
-            let moved =
-                config.replace("dir = \"keys\"", "dir = \"secret\"").replace("sqlite:directory.db", "sqlite:people/directory.db");
-            *config = moved + PATIENT;
-        },
-        |_| {},
-    );
-    // Neither is where the world makes it: they are put in place as others would.
-    let world = in_place(world).await;
+    let world = in_place().await;
     let (keys, volume, people) = (world.path("keys"), world.path("secret"), world.path("people"));
     let start = read_only(&[volume.clone(), people]);
     let mut process = Process::under(&start, &world);
@@ -248,15 +239,18 @@ async fn a_secrets_volume_and_a_read_only_directory_serve() {
     assert!(process.stop().success());
 }
 
-/// The world with its keys also in a Secret's volume, and its directory in a folder of its own that others may read.
-async fn in_place(world: impl Future<Output = World>) -> World {
-    let world = world.await;
-    let (keys, volume) = (world.path("keys"), world.path("secret"));
-    fs::rename(&volume, &keys).unwrap();
+/// The world with its keys in a Secret's volume, and its directory in a folder of its own for a group to read.
+async fn in_place() -> World {
+    let world = World::patient().await;
+    let volume = world.path("secret");
     fs::create_dir(&volume).unwrap();
     fs::set_permissions(&volume, fs::Permissions::from_mode(0o1777)).unwrap();
-    fill(&volume, &keys, "..2026_11_25_10_00_00.1");
+    fill(&volume, &world.path("keys"), "..2026_11_25_10_00_00.1");
+    fs::create_dir(world.path("people")).unwrap();
+    fs::rename(world.path("directory.db"), world.path("people/directory.db")).unwrap();
     fs::set_permissions(world.path("people/directory.db"), fs::Permissions::from_mode(0o440)).unwrap();
+    let moved = world.config_text().replace("dir = \"keys\"", "dir = \"secret\"");
+    fs::write(world.path("standin.toml"), moved.replace("sqlite:directory.db", "sqlite:people/directory.db")).unwrap();
     world
 }
 
