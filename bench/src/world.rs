@@ -186,6 +186,8 @@ directory = {{ url = "sqlite:directory.db" }}
 store = {{ url = "sqlite:store.db" }}
 audit = {{ path = "audit-{isolation}-{durability}-{remember}.jsonl", durability = "{durability}" }}
 runtime = {{ isolation = "{isolation}", remember_signatures = {remember} }}
+# All that is measured comes from one address.
+server = {{ max_connections_per_peer = 1024 }}
 {record}
 
 [[trusted_issuer]]
