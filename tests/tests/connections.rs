@@ -1,6 +1,6 @@
 //! Connections, bodies and hosts: what a peer can do before anybody knows who it is, and what becomes of the others meanwhile.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -147,10 +147,10 @@ async fn where_the_system_has_no_descriptor_left_the_one_that_rested_longest_goe
 }
 
 #[rstest]
-#[case::nothing(b"")]
-#[case::half_of_the_preface(b"PRI * HTTP/2.0\r\n")]
+#[case::nothing(b"".as_slice())]
+#[case::half_of_the_preface(b"PRI * HTTP/2.0\r\n".as_slice())]
 #[case::no_request(PREFACE)]
-#[case::half_of_the_headers(b"GET / HTTP/1.1\r\nhost: a\r\n")]
+#[case::half_of_the_headers(b"GET / HTTP/1.1\r\nhost: a\r\n".as_slice())]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_never_asks_has_a_deadline_and_holds_no_stop(#[case] sent: &[u8]) {
     let hung_up = async |stream: &mut TcpStream| {
