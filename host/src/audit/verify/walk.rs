@@ -128,7 +128,8 @@ impl<'a> Walk<'a> {
             after_head: 0,
             unchecked: Vec::new(),
         };
-        let (broken, recent) = (None, VecDeque::new());
+        // Before the first line stands what that line holds: a log may be closed before anything was written.
+        let (broken, recent) = (None, VecDeque::from([GENESIS]));
         let (seq, hash, bytes, covered, has_checkpoints, unsigned) = (0, GENESIS, 0, 0, false, None);
         let (begins, spot, before) = (None, Spot::default(), None);
         Self {
@@ -181,10 +182,9 @@ impl<'a> Walk<'a> {
                     self.fault(Wrong::Malformed);
                 }
                 Piece::Torn(bytes) => {
-                    let padded = lines.has_zeros();
-                    if padded || waits == WAITS || !in_use(file)? {
+                    if waits == WAITS || !in_use(file)? {
                         self.spot.line += 1;
-                        self.fault(if padded { Wrong::Padded { bytes } } else { Wrong::TornTail { bytes } });
+                        self.fault(if lines.has_zeros() { Wrong::Padded { bytes } } else { Wrong::TornTail { bytes } });
                         self.spot.line -= 1;
                         return Ok(());
                     }
@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
             return;
         }
         (self.seq, self.hash, self.covered) = (line.seq - 1, line.prev, line.seq - 1);
-        self.recent.push_back(line.prev);
+        self.recent = VecDeque::from([line.prev]);
         self.begins = Some(Begins { spot: self.spot.clone(), seq: self.seq, hash: self.hash, elsewhere: false });
     }
 

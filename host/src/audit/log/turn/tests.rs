@@ -309,6 +309,20 @@ async fn appends_go_on_while_files_are_closed() {
 }
 
 #[tokio::test]
+async fn a_log_in_which_nothing_stands_can_be_closed_too() {
+    let place = Place::new();
+    let log = place.open(Durability::Fsync).unwrap();
+    for number in 1..=3 {
+        assert_eq!(log.rotate().await.unwrap().file, format!("audit.jsonl.{number:06}"));
+        let report = place.verify();
+        assert!(report.ok, "{report}");
+    }
+    log.append(event(1)).await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!((place.verify().ok, place.verify().files), (true, 4));
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_signed_is_not_closed() {
     let place = Place::new();
     let log = place.open(Durability::Os).unwrap();
