@@ -147,7 +147,7 @@ fn a_seat_leaves_the_runner_to_others() {
 
 #[test]
 fn whoever_is_called_and_does_not_come_keeps_nobody_waiting() {
-    let mut book = Book::new(places(1, 8));
+    let mut book = Book::new(places(1, 16));
     let (first, lost, third) = (book.comes(1, 0), book.comes(2, 0), book.comes(3, 0));
     assert_eq!(book.asks(first), Step::Go);
     assert!(waits(book.asks(lost)) && waits(book.asks(third)));
