@@ -206,9 +206,9 @@ impl Clock for Hasty {
 async fn a_token_that_expires_while_it_is_served_is_no_fault_of_ours() {
     let world = World::patient().await;
     let mut seen = std::collections::BTreeSet::new();
+    let clock = Arc::new(Hasty(AtomicU64::new(now())));
+    let standin = world.builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).build().await.unwrap();
     for life in 1..40 {
-        let clock = Arc::new(Hasty(AtomicU64::new(now())));
-        let standin = world.builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).build().await.unwrap();
         let begin = clock.0.load(Ordering::Relaxed);
         let subject = world.idp.token(json!({ "iat": begin, "exp": begin + life }));
         let answer = mint(&standin, request("svc-router", token(subject))).await;
@@ -226,9 +226,9 @@ async fn a_token_that_expires_while_it_is_served_is_no_fault_of_ours() {
 async fn a_caller_jwt_that_expires_while_its_request_is_served_is_no_fault_of_ours() {
     let world = World::patient().await;
     let mut seen = std::collections::BTreeSet::new();
+    let clock = Arc::new(Hasty(AtomicU64::new(now())));
+    let standin = world.builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).build().await.unwrap();
     for life in 1..40 {
-        let clock = Arc::new(Hasty(AtomicU64::new(now())));
-        let standin = world.builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).build().await.unwrap();
         let begin = clock.0.load(Ordering::Relaxed);
         // The leeway is half a minute.
         let caller = world.idp.caller(json!({ "iat": begin - 60, "exp": begin + life - 30 }));

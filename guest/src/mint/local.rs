@@ -60,10 +60,16 @@ pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &m
     let (target, grant, approval) = permit.redeem(now)?;
     let claims = claims(attempt.settings(), now, &target, &grant)?;
     let expires_in = u32::try_from(claims.exp.saturating_sub(claims.iat)).unwrap_or(grant.ttl);
+    let expires_at = claims.exp;
     let claims = write(&claims)?;
     attempt.stage("mint", ports);
     let event = attempt.permitted(target.ceiling());
-    let token = ports.sign(approval, Purpose::AccessToken, &claims, &event).map_err(not_signed)?;
+    let signed = ports.sign(approval, Purpose::AccessToken, &claims, &event);
+    let token = signed.map_err(|error| match error {
+        // A token's last second may have gone by between the clock and the signature.
+        KeyError::Refused(_) if expires_at <= ports.now() => over(&target, expires_at),
+        error => not_signed(error),
+    })?;
     Ok(Minted {
         token,
         // RFC 8693 §2.2.1: what was asked for, and this is both.
@@ -129,6 +135,12 @@ fn attributes(target: &Target) -> Vec<Attribute> {
 
 fn attribute(name: &str, value: &serde_json::Value) -> Attribute {
     Attribute { name: name.into(), value: value.to_string() }
+}
+
+/// Nothing is left of what was to be minted: with the subject token, or for it was to be short.
+fn over(target: &Target, expires_at: u64) -> Problem {
+    let with_subject = target.resolved().expires_at == Some(expires_at);
+    if with_subject { SubjectError::Expired.into() } else { MintError::PermitExpired.into() }
 }
 
 fn not_signed(error: KeyError) -> Problem {
