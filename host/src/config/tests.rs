@@ -68,8 +68,8 @@ fn both_ways_of_writing_tables_mean_the_same() {
 )]
 #[case(
     "id = \"reports\"\n",
-    "id = \"reports\"\nscope = []",
-    "audience[1].scope: unknown key; known here: flow, id, max_ttl, scopes, tenants"
+    "id = \"reports\"\nscope = []\n",
+    "audience[1].scope: unknown key; known here: algorithm, flow, id, max_ttl, scopes, tenants, unbound"
 )]
 #[case(
     "sub = \"spiffe://example.com/router\" }",
@@ -249,31 +249,31 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case(
     "is_audience = [\"https://router.example.com\"]",
     "is_audience = [\"a\", \"a\"]",
-    "client[0].is_audience[1]: is already there in line 39"
+    "client[0].is_audience[1]: is already there in line 41"
 )]
-#[case("cross_tenant = [[", "cross_tenant = [[\"acme\",\"globex\"], [", "client[0].cross_tenant[1]: is already there in line 40")]
+#[case("cross_tenant = [[", "cross_tenant = [[\"acme\",\"globex\"], [", "client[0].cross_tenant[1]: is already there in line 42")]
 // The same thing twice.
-#[case("id = \"svc-reports\"", "id = \"svc-router\"", "client[1].id: is already there in line 27")]
+#[case("id = \"svc-reports\"", "id = \"svc-router\"", "client[1].id: is already there in line 29")]
 #[case(
     "sub = \"spiffe://example.com/reports\"",
     "sub = \"spiffe://example.com/router\"",
-    "client[1].identities[0]: is already there in line 45"
+    "client[1].identities[0]: is already there in line 47"
 )]
-#[case("name = \"mesh\"", "name = \"corp\"", "trusted_issuer[2].name: is already there in line 65")]
+#[case("name = \"mesh\"", "name = \"corp\"", "trusted_issuer[2].name: is already there in line 67")]
 #[case(
     "issuer = \"https://ids.acme.example\"",
     "issuer = \"https://idp.example.com\"",
-    "trusted_issuer[1].issuer: is already there in line 66"
+    "trusted_issuer[1].issuer: is already there in line 68"
 )]
 #[case(
     "id = \"reports\"\n",
     "id = \"reports\"\n[[audience]]\nid = \"reports\"\n",
-    "audience[2].id: is already there in line 103"
+    "audience[2].id: is already there in line 105"
 )]
 #[case(
     "[[provider]]",
     "[[provider]]\nname = \"login\"\norigin = \"https://a.example\"\n[[provider]]",
-    "provider[1].name: is already there in line 106"
+    "provider[1].name: is already there in line 109"
 )]
 // References.
 #[case("audiences = [\"reports\"]", "audiences = [\"report\"]", "client[1].audiences[0]: no such audience is registered")]
@@ -307,7 +307,7 @@ fn both_ways_of_writing_tables_mean_the_same() {
 #[case(
     "subject = \"directory\"\nsubject_claim = \"employee\"",
     "subject = \"as-is\"",
-    "trusted_issuer[1].tenants[0]: tenant `acme` already has an `as-is` issuer in line 72"
+    "trusted_issuer[1].tenants[0]: tenant `acme` already has an `as-is` issuer in line 74"
 )]
 // URLs.
 #[case("http://127.0.0.1:9000", "http://10.0.0.1:9000", "trusted_issuer[0].jwks_uri: plain http is allowed on loopback only")]

@@ -149,7 +149,13 @@ fn add(folder: &Folder, algorithm: Algorithm, state: KeyState, now: u64, entropy
 /// What these algorithms lack of an active key and a next one each.
 fn missing(keys: &[KeyInfo], algorithms: &[Algorithm]) -> Vec<(Algorithm, KeyState)> {
     let wanted = algorithms.iter().flat_map(|algorithm| [KeyState::Active, KeyState::Next].map(|state| (*algorithm, state)));
-    wanted.filter(|(algorithm, state)| !keys.iter().any(|key| key.is(*algorithm, *state))).collect()
+    let mut missing = Vec::new();
+    for (algorithm, state) in wanted {
+        if !missing.contains(&(algorithm, state)) && !keys.iter().any(|key| key.is(algorithm, state)) {
+            missing.push((algorithm, state));
+        }
+    }
+    missing
 }
 
 /// Fills a folder, made if it is missing: an active key and a next one of each of these algorithms, and the symmetric keys. What is

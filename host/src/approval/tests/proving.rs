@@ -408,6 +408,8 @@ fn the_audiences_registration_says_what_is_signed_with() {
     assert_eq!(world.approve().algorithm(), Some(Algorithm::Rs256));
     world.input.audience = world.book.audiences.iter().map(|audience| audience.id.clone()).collect();
     assert!(world.input.audience.len() > 1);
+    let all = world.input.audience.clone();
+    world.client().audiences = all;
     assert_eq!(world.examine(), Err(Unproven::AudienceAlgorithm), "one token has one signature");
     for audience in &mut world.book.audiences {
         audience.attributes = vec![signed_with("\"ES256\"")];

@@ -6,7 +6,7 @@ use super::*;
 
 #[rstest]
 #[case("\"look:around\"", "\"look around\"", "client[0].step[1].name: must be 1 to 128 characters of `A-Z a-z 0-9 . _ : -`")]
-#[case("\"look:around\"", "\"approve-expense\"", "client[0].step[1].name: is already there in line 47")]
+#[case("\"look:around\"", "\"approve-expense\"", "client[0].step[1].name: is already there in line 49")]
 #[case("name = \"look:around\"\n", "", "client[0].step[1].name: is missing")]
 #[case("scopes = []", "", "client[0].step[1].scopes: is missing")]
 #[case("scopes = []", "scopes = [\"reports:read\"]", "client[0].step[1].scopes[0]: is not among the client's `scopes`")]
