@@ -412,7 +412,7 @@ async fn however_much_is_asked_the_attempt_is_recorded() {
         (Request { scope: scopes(), ..ask("svc-router") }, None),
         (Request { scope: scopes(), ..ask("svc-strict") }, Some("scope.not_allowed")),
         (Request { audience: audiences.clone(), ..ask("svc-router") }, Some("audience.not_allowed")),
-        (Request { resource: audiences, ..ask("svc-router") }, Some("audience.not_allowed")),
+        (Request { audience: vec![], resource: audiences, ..ask("svc-router") }, Some("audience.not_allowed")),
     ];
     for (at, (asked, code)) in rows.into_iter().enumerate() {
         let id = format!("long-{at}");
