@@ -104,7 +104,7 @@ fn with_line_ends(before: &str, after: &str) -> String {
     let old: Vec<&str> = before.split_inclusive('\n').collect();
     let new: Vec<&str> = after.split_inclusive('\n').collect();
     let windows = old.iter().filter(|line| line.ends_with("\r\n")).count() * 2 > old.len();
-    let same = |(old, new): &(&&str, &&str)| bare(old) == bare(new);
+    let same = |(old, new): &(&&str, &&str)| bare(old) == bare(new) && old.ends_with('\n') == new.ends_with('\n');
     let first = old.iter().zip(&new).take_while(same).count();
     let most = old.len().min(new.len()) - first;
     let last = old.iter().rev().zip(new.iter().rev()).take(most).take_while(same).count();
