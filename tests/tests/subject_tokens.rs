@@ -45,8 +45,8 @@ async fn own(world: &World, standin: &Standin, changes: Value) -> String {
     let first = claims(standin, "svc-router", &world.idp.token(json!({})), API).await.unwrap();
     let mut changed = first.as_object().unwrap().clone();
     changed.extend(changes.as_object().unwrap().clone());
-    let keys = FileKeys::open(&world.config().keys.dir, Duration::from_secs(600), Arc::new(SystemClock::default())).unwrap();
-    keys.sign("at+jwt", &Value::Object(changed).to_string()).await.unwrap()
+    let keys = FileKeys::open(standin::key_folder(&world.config()), Arc::new(SystemClock::default())).unwrap();
+    keys.sign(None, "at+jwt", &Value::Object(changed).to_string()).await.unwrap()
 }
 
 /// Registers an audience of the usual configuration as one for which a bound token may become a bearer token.
