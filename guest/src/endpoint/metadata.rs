@@ -51,15 +51,10 @@ mod tests {
             assert!(document("https://a.example", nothing).get("id_token_signing_alg_values_supported").is_none(), "{nothing}");
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn no_list_is_empty() {
-        let document = document("https://a.example/t1/");
+        let document = document("https://a.example/t1/", "{}");
         let members = document.as_object().unwrap();
         assert!(members.values().all(|value| value.as_array().is_none_or(|list| !list.is_empty())), "{document}");
         assert_eq!(members["token_endpoint"], "https://a.example/t1/oauth2/token");
