@@ -102,7 +102,7 @@ struct Slow {
 impl Judge for Slow {
     fn judge(&self, _question: &Question<'_>) -> Result<Judgement, JudgeError> {
         self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(20));
+        tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(20)));
         self.now.fetch_sub(1, Ordering::SeqCst);
         let effect = Effect::Permit(Allowance { scope: None, audience: None, ttl: None });
         Ok(Judgement { verdict: Verdict { effect, reasons: vec![], attributes: vec![] }, module_digest: "0".repeat(64) })
@@ -161,7 +161,7 @@ async fn what_a_slow_policy_cannot_serve_in_time_is_refused() {
     struct Stuck;
     impl Judge for Stuck {
         fn judge(&self, question: &Question<'_>) -> Result<Judgement, JudgeError> {
-            std::thread::sleep(Duration::from_millis(600));
+            tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(600)));
             Slow::default().judge(question)
         }
         fn is_slow(&self, _tenant: &str) -> bool {

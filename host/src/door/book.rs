@@ -295,13 +295,15 @@ impl Book {
         }
     }
 
-    /// It stops computing for now: it waits for something, or is done.
-    pub(super) fn rest(&mut self, id: u64, now: Duration, wakes: &mut Wakes) {
+    /// It stops computing for now: it waits for something, or is done. Whether what it waits for is another turn.
+    pub(super) fn rest(&mut self, id: u64, now: Duration, wakes: &mut Wakes) -> bool {
         // One that let others go first may have been called meanwhile.
         if self.holds(id).is_some() {
             self.stop(id, now);
             self.call(wakes);
+            return false;
         }
+        self.tickets.get(&id).is_some_and(|ticket| matches!(ticket.status, Status::Waiting(..) | Status::Called(..)))
     }
 
     fn stop(&mut self, id: u64, now: Duration) {

@@ -100,8 +100,11 @@ impl Turn {
                 match ticket.write(|book, now, wakes| book.step(ticket.id, context.waker(), now, wakes)) {
                     Step::Go => {
                         let polled = work.as_mut().poll(context);
-                        ticket.write(|book, now, wakes| book.rest(ticket.id, now, wakes));
-                        return polled.map(Ok);
+                        let waits = ticket.write(|book, now, wakes| book.rest(ticket.id, now, wakes));
+                        // What gave its turn up for another one does not wait for that for ever.
+                        if polled.is_ready() || !waits {
+                            return polled.map(Ok);
+                        }
                     }
                     Step::Refused => return Poll::Ready(Err(Crowded)),
                     Step::Wait(None) => return Poll::Pending,
