@@ -334,11 +334,20 @@ impl World {
 
     /// Claims that the approval covers.
     pub(crate) fn claims(&self) -> Value {
-        json!({
+        let mut claims = json!({
             "iss": OURS, "sub": self.input.subject.id, "aud": API, "exp": NOW + u64::from(self.input.ttl), "iat": NOW,
             "jti": "abcdefghijklmnopqrstuv", "client_id": "svc-router", "scope": "read",
             "act": { "iss": OURS, "sub": "client:svc-router" }, "tenant": "acme", "policy": DIGEST,
             "obo_type": self.input.subject.kind,
-        })
+        });
+        // Of the subject's authentication they say what its token says.
+        for token in &self.evidence.tokens {
+            for name in ["acr", "amr", "auth_time"] {
+                if let Some(said) = token.claims.get(name) {
+                    claims[name] = said.clone();
+                }
+            }
+        }
+        claims
     }
 }
