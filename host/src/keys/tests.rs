@@ -394,6 +394,7 @@ fn pseudonyms_are_evidence() {
 #[test]
 fn a_person_has_one_pseudonym_however_the_address_is_written() {
     let mut request = Request::new(Health::Well, None);
+    request.evidence.saw_caller("svc");
     for spelling in ["Zoë@bücher.example", " zoe\u{308}@XN--BCHER-KVA.example", "zoë@bu\u{308}cher.example"] {
         let digest = request.view().pseudonym("provisional:acme".into(), spelling.into()).unwrap();
         assert_eq!(digest, "provisional:acme/zoë@xn--bcher-kva.example");
