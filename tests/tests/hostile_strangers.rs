@@ -1,8 +1,6 @@
 //! A component that misbehaves learns nothing for a stranger, sends nothing, signs nothing in a dry run, chooses no `jti`, and has no use
 //! for what another request has proven itself by.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
-
 use std::collections::HashSet;
 
 use rstest::rstest;

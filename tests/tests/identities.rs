@@ -1,7 +1,7 @@
 //! Who is who: actors that another issuer names, users whose names an issuer owns, unknown users, the account that is meant, and what
 //! was revoked. Through the real component; what the host alone has to hold is in `host/src/approval/tests` and `hostile.rs`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::sync::Arc;
 

@@ -103,7 +103,8 @@ fn replace(path: &Path, beside: &Path, before: &File, text: &str) -> io::Result<
 fn with_line_ends(before: &str, after: &str) -> String {
     let old: Vec<&str> = before.split_inclusive('\n').collect();
     let new: Vec<&str> = after.split_inclusive('\n').collect();
-    let windows = old.iter().filter(|line| line.ends_with("\r\n")).count() * 2 > old.len();
+    let ended = old.iter().filter(|line| line.ends_with('\n')).count();
+    let windows = old.iter().filter(|line| line.ends_with("\r\n")).count() * 2 > ended;
     let same = |(old, new): &(&&str, &&str)| bare(old) == bare(new) && old.ends_with('\n') == new.ends_with('\n');
     let first = old.iter().zip(&new).take_while(same).count();
     let most = old.len().min(new.len()) - first;

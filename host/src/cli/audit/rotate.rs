@@ -48,9 +48,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if args.json {
         return print_json(&done);
     }
-    let file = done["file"].as_str().unwrap_or_default();
-    say!("{} {file} has lines {} to {}", term::Stream::Out.green("closed:"), done["first"], done["last"])?;
-    for removed in done["removed"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    let told = |name: &str| done.get(name).cloned().unwrap_or_default();
+    let file = told("file");
+    let (file, first, last) = (file.as_str().unwrap_or_default(), told("first"), told("last"));
+    say!("{} {file} has lines {first} to {last}", term::Stream::Out.green("closed:"))?;
+    for removed in told("removed").as_array().into_iter().flatten().filter_map(Value::as_str) {
         say!("removed: {removed}")?;
     }
     Ok(())
