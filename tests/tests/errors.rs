@@ -314,7 +314,8 @@ async fn mint_codes(world: &World) -> Vec<String> {
     let named = Request { correlation_id: "c-1".into(), ..bob() };
     vec![
         permit_expired(world).await,
-        asked(odd(world, 1, "local").await, bob()).await,
+        // Its secret is checked, its registration is read, and then it is gone.
+        asked(odd(world, 2, "local").await, bob()).await,
         asked(world.builder().keys(Arc::new(Mute(keys))), bob()).await,
         asked(world.builder().audit(Arc::new(NoAudit)), bob()).await,
         asked(world.builder().entropy(Arc::new(NoEntropy)), named).await,
