@@ -9,6 +9,9 @@ pub use self::email::Email;
 pub use self::uri::{is_audience, is_resource_uri};
 use crate::percent;
 
+/// The longest name that a token gives (`sub`, `jti`, a joining claim), in bytes.
+pub const MAX_NAME: usize = 512;
+
 /// `user:<tenant>:<id>`.
 pub fn user(tenant: &str, id: &str) -> String {
     join("user", &[tenant, id])

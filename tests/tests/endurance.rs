@@ -58,8 +58,10 @@ fn check_tally(world: &World, minted: &HashMap<String, String>, shed: usize) {
     let (attempts, counted) = tally(world);
     for (id, jti) in minted {
         let events = attempts.get(id).map(Vec::as_slice).unwrap_or_default();
-        assert_eq!(events.len(), 1, "{id}: {events:?}");
-        assert_eq!((events[0]["outcome"].as_str(), events[0]["jti"].as_str()), (Some("permit"), Some(jti.as_str())));
+        // Before that it may have been shed, and have come back under the same name.
+        let permits: Vec<_> = events.iter().filter(|event| event["outcome"] == "permit").collect();
+        assert_eq!(permits.len(), 1, "{id}: {events:?}");
+        assert_eq!(permits[0]["jti"].as_str(), Some(jti.as_str()));
     }
     let failed: Vec<_> = attempts.values().flatten().filter(|event| event["outcome"] != "permit").collect();
     assert!(failed.iter().all(|event| event["code"] == "runtime.overloaded"), "{failed:?}");

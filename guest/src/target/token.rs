@@ -12,9 +12,6 @@ use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, SubjectMappin
 use crate::scope;
 use crate::tenant::{Aliases, Reach};
 
-/// The longest `jti` or `sub`, in bytes.
-const MAX_NAME: usize = 512;
-
 /// Finds the subject of a token; `asked` is the account that the request names, if it names one.
 pub(super) fn resolve(
     ports: &impl Ports,
@@ -286,7 +283,7 @@ impl<P: Ports> Reading<'_, P> {
     /// A string claim that names something: not empty and not endless.
     fn name(&self, claim: &str) -> Result<Option<&str>, Problem> {
         match self.claims.string(claim)? {
-            Some(name) if name.is_empty() || name.len() > MAX_NAME => Err(SubjectError::Malformed.into()),
+            Some(name) if name.is_empty() || name.len() > id::MAX_NAME => Err(SubjectError::Malformed.into()),
             name => Ok(name),
         }
     }

@@ -172,6 +172,21 @@ fn foreign(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject,
     (named == question.subject.id).then(|| examine_foreign(question, &issuer, token, user?))
 }
 
+/// What a token names is named: neither with nothing nor without end.
+fn check_names(issuer: &Issuer, claims: Claims<'_>) -> Result<(), Unproven> {
+    let joining = match &issuer.mapping {
+        SubjectMapping::Directory(claim) => Some(claim.as_str()),
+        SubjectMapping::Namespaced | SubjectMapping::AsIs => None,
+    };
+    for claim in ["sub"].into_iter().chain(joining) {
+        let name = claims.text(claim)?.ok_or(Unproven::TokenMalformed)?;
+        if name.is_empty() || name.len() > id::MAX_NAME {
+            return Err(Unproven::TokenMalformed);
+        }
+    }
+    Ok(())
+}
+
 fn examine_foreign(
     question: &Question<'_>,
     issuer: &Issuer,
@@ -196,6 +211,7 @@ fn examine_foreign(
     if !issuer.audiences.iter().any(|audience| addressed.contains(&audience.as_str())) {
         return Err(Unproven::TokenAudience);
     }
+    check_names(issuer, claims)?;
     let mut inherited = inherit(question, claims, &issuer.scope_claims, issuer.scopes.clone())?;
     inherited.act =
         chain(question, claims)?.map(|actor| actor.foreign(&issuer.issuer, &settings.issuer)).transpose().map_err(not_a_chain)?;

@@ -113,7 +113,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
 async fn start(config: &ConfigArg, listen: Option<SocketAddr>) -> anyhow::Result<Started> {
     let config = config.read()?;
-    let metrics = metrics()?;
+    let metrics = metrics(&config)?;
     let limits = &config.limits;
     let options = ServerOptions { server: config.server.clone(), max_body: limits.max_body, max_token: limits.max_token };
     let listen = listen.unwrap_or(config.listen);
@@ -149,10 +149,10 @@ fn log(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn metrics() -> anyhow::Result<PrometheusHandle> {
+fn metrics(config: &Config) -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
     let recorder = builder.install_recorder().context("cannot keep metrics")?;
-    meters::begin();
+    meters::begin(config.clients.iter().map(|registered| registered.client.id.as_str()));
     Ok(recorder)
 }
 

@@ -1,8 +1,12 @@
 //! Every metric from the start, at 0: what appears only with the first event cannot be told from what is not counted, and an alert on
 //! its increase misses that first event.
 
-/// Begins every metric whose labels are known before anything happens, in the recorder that is installed.
-pub fn begin() {
+/// Begins every metric whose labels are known before anything happens, in the recorder that is installed; `clients` are those
+/// that are registered.
+pub fn begin<'a>(clients: impl IntoIterator<Item = &'a str>) {
+    for client in clients {
+        metrics::counter!("standin_caller_failures_total", "client" => client.to_owned()).increment(0);
+    }
     for status in ["2xx", "4xx", "5xx", "other"] {
         metrics::counter!("standin_http_responses_total", "status" => status).increment(0);
     }
