@@ -24,7 +24,9 @@ pub fn begin<'a>(clients: impl IntoIterator<Item = &'a str>) {
     metrics::counter!("standin_http_retry_after_total").increment(0);
     metrics::counter!("standin_connections_dropped_total").increment(0);
     metrics::counter!("standin_connections_refused_total").increment(0);
+    metrics::counter!("standin_policy_breaker_opened_total", "slot" => crate::policy::PLATFORM).increment(0);
     metrics::counter!("standin_admin_refused_total").increment(0);
+    metrics::counter!("standin_callers_throttled_total").increment(0);
     metrics::gauge!("standin_policy_refused").set(0.0);
     // A histogram is there as soon as somebody holds it.
     let _seconds = metrics::histogram!("standin_http_request_seconds");
