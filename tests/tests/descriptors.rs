@@ -113,7 +113,7 @@ async fn a_caller_jwt_authenticates_only_as_registered() {
 #[case::not_base64(vec!["Basic %%%".to_owned()], "", 401, "caller.invalid")]
 #[case::attested_is_no_scheme(vec!["Attested edge".to_owned()], "", 401, "caller.method")]
 #[case::attested_by_basic(vec![basic("edge")], "", 401, "caller.invalid")]
-#[case::attested_by_form(vec![], "&client_id=edge&client_secret=SECRET", 401, "caller.invalid")]
+#[case::attested_by_form(vec![], "&client_id=edge&client_secret=SECRET", 400, "caller.invalid")]
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_over_http(#[case] authorization: Vec<String>, #[case] more: &str, #[case] status: u16, #[case] code: &str) {
     let world = World::new().await;
