@@ -1,10 +1,19 @@
 //! Puts a [`Standin`] together: from a configuration, from the embedding program's own parts, or from both.
 
+mod error;
+mod follow;
+mod inspect;
 mod policy;
+mod providers;
+mod reload;
+mod watch;
 
+pub use self::error::BuildError;
+pub use self::inspect::{Unusable, inspect};
 pub use self::policy::{LoadError, policy_trust};
+use self::providers::providers;
+pub(crate) use self::reload::Loader;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,21 +22,19 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::audit::{Audit, AuditError, AuditLog, Durability, LogOptions, OpenError, SealKey};
+use crate::audit::{Audit, AuditLog, Durability, LogOptions, SealKey};
 use crate::bounded;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::config::{self, Config};
 use crate::decision_point::Judge;
 use crate::directory::{Directory, DirectoryCtx, SqliteDirectory};
 use crate::door::Door;
-use crate::engine::{CoreTemplate, EngineError, Isolation, Runtime, RuntimeOptions, Supply};
+use crate::engine::{CoreTemplate, Isolation, Runtime, RuntimeOptions, Supply};
 use crate::guessing::Guessing;
-use crate::http::{Http, HttpCtx, ProviderError, ProxyError, ReqwestHttp};
-use crate::image::{ImageCache, ImageError};
-use crate::keys::files::{FileKeys, KeyFileError, KeyFolder};
-use crate::keys::issuers::FetchError;
+use crate::http::{Http, HttpCtx, ReqwestHttp};
+use crate::image::ImageCache;
+use crate::keys::files::{FileKeys, KeyFolder};
 use crate::keys::{Asker, IssuerKeySets, Keys, Verifier};
-use crate::policy::PLATFORM;
 use crate::policy::rollout::Rollout;
 use crate::registry::Registry;
 use crate::shared::{Limits, Shared, failures};
@@ -35,17 +42,7 @@ use crate::sqlite::{Database, SqliteError};
 use crate::standin::{Inner, Standin};
 use crate::state::{self, RequestState};
 use crate::store::{MemoryStore, SqliteStore, Store, StoreCtx};
-use crate::tape::{RecordError, Recorded, Recorder};
-
-mod follow;
-mod inspect;
-mod providers;
-mod reload;
-mod watch;
-
-pub use self::inspect::{Unusable, inspect};
-use self::providers::providers;
-pub(crate) use self::reload::Loader;
+use crate::tape::{Recorded, Recorder};
 
 /// The component this crate was built with.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standin.wasm"));
@@ -61,137 +58,6 @@ const MAX_COMPONENT: u64 = 256 << 20;
 /// The parts that databases are for, as errors name them.
 const DIRECTORY: &str = "directory";
 const STORE: &str = "store";
-
-/// Why there is no [`Standin`].
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// Neither a configuration nor the embedding program gave this part.
-    #[error("{0} is missing: give a configuration or the part itself")]
-    Missing(&'static str),
-    /// A component file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The engine, or the component in it.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// Compiling, or the cache of compiled images.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// A policy module cannot become live.
-    #[error("policy {slot}{}: {source}", source.file(file.as_deref()))]
-    Policy {
-        /// In which slot: `platform`, or `tenant:` and the tenant.
-        slot: String,
-        /// The module's file, where it is in one.
-        file: Option<PathBuf>,
-        /// The cause.
-        source: LoadError,
-    },
-    /// Another policy module would have become live, and that could not be recorded.
-    #[error("the change of policy could not be recorded: {0}")]
-    Unrecorded(#[source] AuditError),
-    /// The key folder.
-    #[error("keys: {0}")]
-    Keys(#[from] KeyFileError),
-    /// The database of directory or store.
-    #[error("the {part}'s database {}: {source}", path.display())]
-    Database {
-        /// `directory` or `store`.
-        part: &'static str,
-        /// Its file.
-        path: PathBuf,
-        /// The cause.
-        source: SqliteError,
-    },
-    /// The audit log.
-    #[error("audit {}: {source}", path.display())]
-    Audit {
-        /// Its file.
-        path: PathBuf,
-        /// The cause.
-        source: OpenError,
-    },
-    /// There is no directory database, and an empty one would know nobody.
-    #[error("there is no directory database {}: run `standin directory import` or `standin init`", .0.display())]
-    NoDirectory(PathBuf),
-    /// The proxy that the environment names.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
-    /// The file of a trusted issuer's keys.
-    #[error("trusted issuer {name}: {}: {source}", path.display())]
-    IssuerKeys {
-        /// The issuer's name.
-        name: String,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: FetchError,
-    },
-    /// A trusted issuer's set of keys is there, and nothing in it verifies a signature.
-    #[error("trusted issuer {name}: the key set has no usable key{}", reasons(.why))]
-    NoUsableKey {
-        /// The issuer's name.
-        name: String,
-        /// Why not, for each key.
-        why: Vec<String>,
-    },
-    /// A provider.
-    #[error("provider {name}: {source}")]
-    Provider {
-        /// Its name.
-        name: String,
-        /// The cause.
-        source: ProviderError,
-    },
-    /// Requests cannot be recorded as configured.
-    #[error("record: {0}")]
-    Record(#[from] RecordError),
-    /// A reload changes what is in use from the start to the end.
-    #[error("only a restart can change {}", .0.join(", "))]
-    NeedsRestart(Vec<&'static str>),
-    /// A reload would leave nobody who may ask for anything.
-    #[error("the configuration has no [[client]] left")]
-    NoClients,
-    /// The task that loaded the policy died.
-    #[error("loading did not finish")]
-    Interrupted,
-}
-
-impl BuildError {
-    /// The slot whose policy it is about, and in one word why it is refused.
-    fn policy(&self) -> Option<(&str, &'static str)> {
-        match self {
-            Self::Policy { slot, source, .. } => Some((slot, source.code())),
-            Self::Unrecorded(_) => Some((PLATFORM, "audit")),
-            Self::Missing(_)
-            | Self::Unreadable { .. }
-            | Self::Engine(_)
-            | Self::Image(_)
-            | Self::Keys(_)
-            | Self::Database { .. }
-            | Self::Audit { .. }
-            | Self::Record(_)
-            | Self::NoDirectory(_)
-            | Self::IssuerKeys { .. }
-            | Self::NoUsableKey { .. }
-            | Self::Provider { .. }
-            | Self::NeedsRestart(_)
-            | Self::NoClients
-            | Self::Interrupted
-            | Self::Proxy(_) => None,
-        }
-    }
-}
-
-/// Behind what was said before: a colon and all of them.
-fn reasons(why: &[String]) -> String {
-    if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) }
-}
 
 /// Where the component comes from.
 #[derive(Debug, Clone, Default)]

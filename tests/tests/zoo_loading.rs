@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on ends")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rstest::rstest;
 use serde_json::json;
 use standin::policy::package::PackageManifest;
 use standin::policy::signature::{generate, sign};
@@ -37,12 +40,20 @@ fn versioned(wasm: &[u8], version: u64) -> Vec<u8> {
     [wasm, &[0], &length, &section].concat()
 }
 
+const POLICY: &str = "\n[runtime]\ncpu = \"2s\"\n[policy]\nmodule = \"zoo.wasm\"\ndeadline = \"5s\"\n";
+
 /// A world that serves what stands in `zoo.wasm`, if this key signed it.
 async fn world(wasm: &[u8], public: &str) -> World {
-    let policy =
-        "\n[policy]\nmodule = \"zoo.wasm\"\ntrusted_keys = [\"zoo.pub.pem\"]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\n";
-    let world = World::with(|config| config.push_str(policy), |_| {}).await;
+    let policy = format!("{POLICY}trusted_keys = [\"zoo.pub.pem\"]\n");
+    let world = World::with(|config| config.push_str(&policy), |_| {}).await;
     std::fs::write(world.path("zoo.pub.pem"), public).unwrap();
+    std::fs::write(world.path("zoo.wasm"), wasm).unwrap();
+    world
+}
+
+/// A world that serves what stands in `zoo.wasm`, whoever wrote it.
+async fn unsigned(wasm: &[u8]) -> World {
+    let world = World::with(|config| config.push_str(POLICY), |_| {}).await;
     std::fs::write(world.path("zoo.wasm"), wasm).unwrap();
     world
 }
@@ -133,6 +144,26 @@ async fn nor_does_it_become_live_at_the_start() {
         let why = world(&wasm, &public).await.builder().build().await.err().unwrap();
         assert_eq!(code(&why), step, "{why}");
     }
+}
+
+#[rstest]
+#[case::a_key_that_counts("zoo.pub.pem", true, true)]
+#[case::a_module_that_nothing_vouches_for("zoo.wasm", false, true)]
+#[case::a_module_that_a_key_vouches_for("zoo.wasm", true, false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_can_write_vouches_for_no_module(#[case] file: &str, #[case] keys: bool, #[case] refused: bool) {
+    let (secret, public) = generate();
+    let live = sign(ZOO, &secret).unwrap();
+    let world = if keys { world(&live, &public).await } else { unsigned(&live).await };
+    let standin = world.standin().await;
+    let serving = policy(&standin).await;
+    std::fs::set_permissions(world.path(file), Permissions::from_mode(0o664)).unwrap();
+    let reloaded = standin.reload(world.config()).await;
+    let started = world.builder().build().await.map(drop);
+    for outcome in [reloaded.map(drop), started] {
+        assert_eq!(outcome.err().map(|why| code(&why)), refused.then_some("writable"));
+    }
+    assert_eq!(policy(&standin).await, serving);
 }
 
 /// The component up to where it begins to export: every section that is left is whole.

@@ -3,3 +3,4 @@
 mod covering;
 mod identities;
 mod proving;
+mod steps;

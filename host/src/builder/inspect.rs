@@ -6,6 +6,7 @@ use super::{BuildError, Config, DIRECTORY, STORE, open_keys};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, IssuerRegistration, PolicySource};
 use crate::engine::{Runtime, RuntimeOptions};
+use crate::http::ReqwestHttp;
 use crate::keys::issuers::{Registered, read_file};
 use crate::policy::trust::Trust;
 use crate::policy::{PLATFORM, PolicyError, PolicyModule, tenant_slot};
@@ -13,18 +14,19 @@ use crate::registry::JwksSource;
 use crate::sqlite::{self, SqliteError};
 use crate::tape::Recorder;
 
-/// Something that the configuration names and that a server on it could not use.
+/// Something that the configuration (or, as `environment`, that of this process) names and that a server on it could not use.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {error}")]
 pub struct Unusable {
-    /// The key that names it.
+    /// The key that names it, or `environment`.
     pub key: String,
     /// Why not.
     #[source]
     pub error: BuildError,
 }
 
-/// Opens what the configuration names: the key folder, the policy module, issuers' key files, providers' secrets, the databases.
+/// Opens what the configuration names: the key folder, the policy module, issuers' key files, providers' secrets, the databases; and
+/// looks at the proxy that the environment names.
 pub fn inspect(config: &Config) -> Vec<Unusable> {
     let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock::default());
     let policy = |key, slot, module| {
@@ -45,6 +47,7 @@ pub fn inspect(config: &Config) -> Vec<Unusable> {
         ("audit.path".into(), audit(config)),
         ("record".into(), record(config)),
         ("provider".into(), providers(Some(config)).map(drop)),
+        ("environment".into(), ReqwestHttp::from_env().map(drop).map_err(BuildError::from)),
     ]);
     let issuers = config.issuers.iter().enumerate();
     found.extend(issuers.map(|(index, issuer)| (format!("trusted_issuer[{index}].jwks_file"), issuer_keys(issuer))));
@@ -60,7 +63,7 @@ fn module(module: &config::PolicyModule) -> Result<(), LoadError> {
     };
     let shadow = module.shadow.as_ref().map(|path| (path, Trust { digest: None, ..trust }));
     for (path, trust) in file.into_iter().chain(shadow) {
-        let wasm = policy::read(path)?;
+        let wasm = policy::read(path, &trust)?;
         trust.check(&wasm)?;
         let runtime =
             Runtime::new(RuntimeOptions { slots: 1, ahead: 1, ..RuntimeOptions::default() }).map_err(PolicyError::World)?;

@@ -13,6 +13,7 @@ use super::{BuildError, Loader, MAX_COMPONENT};
 use crate::bounded;
 use crate::clock::Clock;
 use crate::config::{self, PolicySource};
+use crate::guard::{self, GuardError};
 use crate::hex;
 use crate::policy::cases::CaseError;
 use crate::policy::package::{PackageError, cases_of};
@@ -38,6 +39,14 @@ pub enum LoadError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// Others can write what says which modules count, or a module that nothing else vouches for.
+    #[error("cannot trust {}: {source}", path.display())]
+    Unguarded {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: GuardError,
     },
     /// A file of `trusted_keys` is none.
     #[error("{}: {source}", path.display())]
@@ -90,7 +99,11 @@ impl LoadError {
     /// The module's file as it follows the slot's name; nothing where the error names the file itself.
     pub(super) fn file(&self, file: Option<&Path>) -> String {
         match self {
-            Self::Unreadable { .. } | Self::TrustedKey { .. } | Self::Candidate { .. } | Self::Database { .. } => String::new(),
+            Self::Unreadable { .. }
+            | Self::Unguarded { .. }
+            | Self::TrustedKey { .. }
+            | Self::Candidate { .. }
+            | Self::Database { .. } => String::new(),
             Self::Trust(_) | Self::Module(_) | Self::Package(_) | Self::Cases(_) | Self::Fails { .. } | Self::NothingBefore => {
                 file.map(|file| format!(" ({})", file.display())).unwrap_or_default()
             }
@@ -101,6 +114,7 @@ impl LoadError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable",
+            Self::Unguarded { .. } => "writable",
             Self::TrustedKey { .. } => "trusted-keys",
             Self::Trust(TrustError::Digest { .. }) => "digest",
             Self::Trust(TrustError::Signature(_)) => "signature",
@@ -218,7 +232,7 @@ impl Loader {
         let module = match &config.source {
             PolicySource::Baseline => self.reused(live.map(|slot| slot.module()), BASELINE, limits)?,
             PolicySource::File(path) => {
-                let wasm = read(path)?;
+                let wasm = read(path, &trust)?;
                 match live.filter(|_| self.rollout.holds(name, &sha256(&wasm))) {
                     Some(held) => {
                         tracing::warn!(slot = name, "the file is the one that was rolled back from: what is live stays");
@@ -235,9 +249,10 @@ impl Loader {
         };
         let before = live.and_then(|slot| slot.shadow()).map(|shadow| shadow.candidate());
         let shadow = config.shadow.as_ref().map(|path| {
-            let wasm = read(path)?;
             // What may be pinned is the module that decides.
-            Trust { digest: None, ..trust.clone() }.check(&wasm)?;
+            let trust = Trust { digest: None, ..trust.clone() };
+            let wasm = read(path, &trust)?;
+            trust.check(&wasm)?;
             self.reused(before, &wasm, limits)
         });
         let shadow = match (shadow.transpose(), live) {
@@ -349,17 +364,29 @@ fn breaker(policy: &config::Policy) -> BreakerOptions {
 pub fn policy_trust(policy: &config::PolicyModule) -> Result<Trust, LoadError> {
     let mut trust = Trust { digest: policy.digest, ..Trust::default() };
     for path in &policy.trusted_keys {
-        let unreadable = |source| LoadError::Unreadable { path: path.clone(), source };
-        let bytes = bounded::read_file(path, MAX_KEY).map_err(unreadable)?;
+        let bytes = read_guarded(path, MAX_KEY)?;
         let broken = |source| LoadError::TrustedKey { path: path.clone(), source };
         trust.keys.add(&String::from_utf8_lossy(bounded::without_mark(&bytes))).map_err(broken)?;
     }
     Ok(trust)
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+/// Reads a module. Where neither a key nor a digest says which one it may be, whoever can write the file decides.
+pub(super) fn read(path: &Path, trust: &Trust) -> Result<Vec<u8>, LoadError> {
+    if trust.keys.is_empty() && trust.digest.is_none() {
+        return read_guarded(path, MAX_COMPONENT);
+    }
+    bounded::read_file(path, MAX_COMPONENT).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Reads what nobody else may write.
+fn read_guarded(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
-    bounded::read_file(path, MAX_COMPONENT).map_err(unreadable)
+    let file = guard::open(path).map_err(|error| match error {
+        GuardError::Io(errno) => unreadable(errno.into()),
+        source => LoadError::Unguarded { path: path.to_owned(), source },
+    })?;
+    bounded::read(file, most).map_err(unreadable)
 }
 
 fn sha256(wasm: &[u8]) -> String {

@@ -12,7 +12,9 @@ mod status;
 mod subject;
 mod verify;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -89,6 +91,8 @@ fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
     read.with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// Nobody else may write a module that is made here, whatever the umask: a server would refuse it.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).with_context(|| format!("cannot write {}", path.display()))
 }

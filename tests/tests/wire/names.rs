@@ -1,5 +1,6 @@
 //! What audiences and tenants are called, and how long a token may be.
 
+use reqwest::ClientBuilder;
 use rstest::rstest;
 use serde_json::{Value, json};
 use standin_tests::idp::claims_of;
@@ -73,14 +74,17 @@ async fn a_tenant_is_named_by_a_claim_or_a_pointer(#[case] claim: &str, #[case] 
     }
 }
 
-/// In the form, and as a caller JWT in the header, over HTTP/1.1.
+/// In the form, and as a caller JWT in the header.
+#[rstest]
+#[case::http_1_1(|client: ClientBuilder| client.http1_only())]
+#[case::http_2(|client: ClientBuilder| client.http2_prior_knowledge())]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_may_have_64_kib() {
+async fn a_token_may_have_64_kib(#[case] version: fn(ClientBuilder) -> ClientBuilder) {
     let change = |config: &mut String| *config += &["\n[limits]\nmax_token = \"64KiB\"\n", PATIENT].concat();
     let world = World::with(change, |_| {}).await;
     let standin = world.standin().await;
     let server = world.serve(&standin).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = version(reqwest::Client::builder().no_proxy()).build().unwrap();
     let padded = |short: &str, token: &dyn Fn(Value) -> String, most: usize| {
         // Three characters in four bytes of base64url: up to `most`, and not over it.
         let token = token(json!({ "pad": "x".repeat((most - short.len() - 64) / 4 * 3) }));

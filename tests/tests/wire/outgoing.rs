@@ -140,14 +140,16 @@ async fn key_sets_are_fetched_by_the_proxy_and_the_certificates_of_the_environme
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_none_stops_the_start() {
+async fn a_proxy_that_is_none_stops_the_start_and_the_check() {
     let world = World::new().await;
     for value in ["socks5://127.0.0.1:1080", "http://", "http://proxy/path"] {
-        let mut command = Command::new(binary());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(world.path("standin.toml")).env("HTTPS_PROXY", value);
-        let refused = command.output().unwrap();
-        let said = String::from_utf8(refused.stderr).unwrap();
-        assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains("HTTPS_PROXY is not the url of a proxy"), "{said}");
+        for asked in [&["serve", "--listen", "127.0.0.1:0"][..], &["check"]] {
+            let mut command = Command::new(binary());
+            command.args(asked).arg("--config").arg(world.path("standin.toml")).env("HTTPS_PROXY", value);
+            let refused = command.output().unwrap();
+            let said = String::from_utf8(refused.stderr).unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            assert!(said.contains("HTTPS_PROXY is not the url of a proxy"), "{said}");
+        }
     }
 }
