@@ -1,6 +1,8 @@
 //! What policies are told of a question's parties and of the edge: facts of the type their name has, each name once. What else is known is
 //! left out and named, for the audit record.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use standin_guest::facts;
 
@@ -15,17 +17,21 @@ pub(super) fn settle(input: &mut Input) -> Vec<String> {
         // Names of the edge begin with `edge.` as it is.
         ("", &mut input.attributes),
     ] {
-        let mut told: Vec<Attribute> = Vec::with_capacity(facts.len());
-        for fact in std::mem::take(facts) {
-            if told.iter().any(|known| known.name == fact.name) {
-                continue;
+        // The first to say a thing is the only one, also where it is left out: nobody else's word takes the place of a directory's.
+        let mut said = HashSet::with_capacity(facts.len());
+        facts.retain_mut(|fact| {
+            if !said.insert(fact.name.clone()) {
+                return false;
             }
-            match read(&fact) {
-                Some(value) => told.push(Attribute { value, ..fact }),
-                None => left_out.push(format!("{whose}{}", fact.name)),
+            match read(fact) {
+                Some(value) => fact.value = value,
+                None => {
+                    left_out.push(format!("{whose}{}", fact.name));
+                    return false;
+                }
             }
-        }
-        *facts = told;
+            true
+        });
     }
     left_out
 }
@@ -35,4 +41,26 @@ fn read(fact: &Attribute) -> Option<String> {
     let value: Value = serde_json::from_str(&fact.value).ok()?;
     let told = facts::read(&fact.name, &value)?;
     Some(if told == value { fact.value.clone() } else { told.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_to_say_a_thing_is_the_only_one() {
+        let fact = |name: &str, value: Value| Attribute { name: name.into(), value: value.to_string() };
+        let mut input = crate::approval::testing::World::user().input;
+        input.subject.attributes = vec![
+            fact("groups", Value::Null),
+            fact("roles", json!("clerk")),
+            fact("groups", json!(["staff"])),
+            fact("roles", json!(["boss"])),
+        ];
+        assert_eq!(settle(&mut input), ["subject.groups"]);
+        let told: Vec<_> = input.subject.attributes.iter().map(|fact| (&*fact.name, &*fact.value)).collect();
+        assert_eq!(told, [("roles", "[\"clerk\"]")]);
+    }
 }
