@@ -9,7 +9,7 @@ use crate::ports::{
     User, UserKey, Verified, Verifier,
 };
 
-/// The space of the store that holds revoked `jti`.
+/// The space of the store that holds the names of revoked tokens.
 const REVOCATION: &str = "revocation";
 
 /// Everything outside the component.
@@ -98,8 +98,8 @@ impl Registry for Imports {
 }
 
 impl Revocations for Imports {
-    fn any_revoked(&self, jtis: &[String]) -> Result<bool, StoreDown> {
-        let keys: Vec<Vec<u8>> = jtis.iter().map(|jti| jti.as_bytes().to_vec()).collect();
+    fn any_revoked(&self, names: &[String]) -> Result<bool, StoreDown> {
+        let keys: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
         let entries = store::get_many(REVOCATION, &keys).map_err(|_| StoreDown)?;
         Ok(entries.iter().any(Option::is_some))
     }

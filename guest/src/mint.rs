@@ -54,7 +54,7 @@ pub fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Atte
 /// Everything but the signature.
 ///
 /// # Errors
-/// Where no identifier could be made.
+/// Where the chain has as many actors as it may have already.
 pub fn preview<P: Ports>(ports: &P, permit: &Permit<P::Approval>, attempt: &Attempt) -> Result<String, Problem> {
     match permit.grant().flow {
         Flow::Local => local::preview(ports, permit, attempt),

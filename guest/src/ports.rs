@@ -68,10 +68,10 @@ pub trait Registry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreDown;
 
-/// Which of our tokens were revoked.
+/// Which tokens were revoked.
 pub trait Revocations {
-    /// Whether one of these `jti` was.
-    fn any_revoked(&self, jtis: &[String]) -> Result<bool, StoreDown>;
+    /// Whether one of these was, as `lineage` names them.
+    fn any_revoked(&self, names: &[String]) -> Result<bool, StoreDown>;
 }
 
 /// What the decision point says.

@@ -61,17 +61,32 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    // Before anything that takes time: a stop that nobody listens for is lost on the first process of a container.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stopped = std::pin::pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
     let config = Config::read(&args.config)?;
     check_client(&config, &args.client)?;
-    let standin = Standin::builder().config(config).component_file(args.component).build().await?;
+    let building = Standin::builder().config(config).component_file(args.component);
+    // On a thread of its own: it computes for seconds, and signals are heard meanwhile.
+    let runtime = tokio::runtime::Handle::current();
+    let building = tokio::task::spawn_blocking(move || runtime.block_on(building.build()));
+    let standin = tokio::select! {
+        biased;
+        // What is being built has no end that could be waited for.
+        () = &mut stopped => std::process::exit(0),
+        built = building => built??,
+    };
     let listener = tokio::net::TcpListener::bind(args.listen).await.context("cannot listen")?;
     eprintln!("gateway on {}", listener.local_addr()?);
     let gateway = Gateway::new(standin.clone(), args.client, args.route)?;
-    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = gateway.serve(listener) => {}
-        stopped = tokio::signal::ctrl_c() => stopped?,
-        _ = terminate.recv() => {}
+        () = stopped => {}
     }
     standin.close().await?;
     Ok(())

@@ -49,6 +49,22 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
+/// All of it but the byte-order marks, wherever they are.
+pub fn without_marks(bytes: &[u8]) -> Vec<u8> {
+    let mut rest = bytes;
+    let mut left = Vec::with_capacity(bytes.len());
+    while let [first, after @ ..] = rest {
+        let unmarked = without_mark(rest);
+        if unmarked.len() == rest.len() {
+            left.push(*first);
+            rest = after;
+        } else {
+            rest = unmarked;
+        }
+    }
+    left
+}
+
 /// The byte-order mark.
 const MARK: char = '\u{feff}';
 
@@ -79,6 +95,7 @@ mod tests {
             past_mark(bytes).unwrap().read_to_string(&mut rest).unwrap();
             assert_eq!(rest, expected);
             assert_eq!(without_mark(bytes), expected.as_bytes());
+            assert_eq!(without_marks(&[bytes, bytes].concat()), [expected, expected].concat().as_bytes());
         }
         assert_eq!(text(&b"\xff"[..], 9).unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(text(&b"\xef\xbb"[..], 9).unwrap_err().kind(), ErrorKind::InvalidData);

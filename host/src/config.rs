@@ -15,6 +15,7 @@ mod restart;
 mod tests;
 mod value;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -366,8 +367,20 @@ impl Config {
     /// # Errors
     /// Where it cannot be read, somebody else can write it, or it has any fault; all its faults are in the error.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_from(path, guard::open(path))
+    }
+
+    /// The same for whoever edits the file for its owner, as root may.
+    ///
+    /// # Errors
+    /// As [`Config::read`], but for the owner.
+    pub fn read_for_its_owner(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_from(path, guard::open_for_its_owner(path))
+    }
+
+    fn read_from(path: &Path, opened: Result<File, GuardError>) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { file: path.to_owned(), source };
-        let file = guard::open(path).map_err(|error| match error {
+        let file = opened.map_err(|error| match error {
             GuardError::Io(errno) => unreadable(errno.into()),
             source => ConfigError::Unguarded { file: path.to_owned(), source },
         })?;

@@ -1,7 +1,7 @@
 //! Whose a file is. What somebody else may write decides nothing: not who is trusted, not which keys count.
 //!
-//! "Somebody else" is everybody but root and the user this process runs as, a group included. On a read-only file system nobody
-//! writes, whatever the modes say: so Kubernetes mounts its volumes.
+//! "Somebody else" is everybody but root and the user this process runs as, a group included. That a file system is mounted read-only
+//! here says nothing of who writes it: the same one may be mounted elsewhere too.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 /// Others may enter names here, but not replace or remove those of somebody else.
@@ -64,18 +64,31 @@ impl GuardError {
 /// # Errors
 /// Where it is not there, or somebody else can.
 pub fn open(path: &Path) -> Result<File, GuardError> {
+    open_of(path, is_ours)
+}
+
+/// The same for whoever edits a file for its owner, as root may: what is the owner's is ours then.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_its_owner(path: &Path) -> Result<File, GuardError> {
+    let owner = rustix::fs::stat(path)?.st_uid;
+    open_of(path, |uid| uid == owner || is_ours(uid))
+}
+
+fn open_of(path: &Path, is_ours: impl Fn(u32) -> bool) -> Result<File, GuardError> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(GuardError::NoFile);
     }
-    check_file(file.as_fd())?;
+    check(file.as_fd(), 0, &is_ours)?;
     // Both where it is named and where it lies: a link is as good as what it points to.
     let real = std::fs::canonicalize(path)?;
     for folder in [path.parent(), real.parent()].into_iter().flatten() {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let checked = opened.map_err(GuardError::from).and_then(|opened| check_folder(opened.as_fd()));
+        let checked = opened.map_err(GuardError::from).and_then(|opened| check(opened.as_fd(), STICKY, &is_ours));
         checked.map_err(|source| GuardError::Folder { path: folder.to_owned(), source: Box::new(source) })?;
     }
     Ok(file)
@@ -86,7 +99,7 @@ pub fn open(path: &Path) -> Result<File, GuardError> {
 /// # Errors
 /// Where somebody can.
 pub(crate) fn check_file(file: BorrowedFd<'_>) -> Result<(), GuardError> {
-    check(file, 0)
+    check(file, 0, is_ours)
 }
 
 /// Whether nobody else can put something in the place of what lies in this opened folder and is not theirs.
@@ -94,7 +107,7 @@ pub(crate) fn check_file(file: BorrowedFd<'_>) -> Result<(), GuardError> {
 /// # Errors
 /// Where somebody can.
 pub(crate) fn check_folder(folder: BorrowedFd<'_>) -> Result<(), GuardError> {
-    check(folder, STICKY)
+    check(folder, STICKY, is_ours)
 }
 
 /// Whether this user is one whose files are ours.
@@ -102,18 +115,13 @@ pub(crate) fn is_ours(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-fn check(opened: BorrowedFd<'_>, excuse: u32) -> Result<(), GuardError> {
+fn check(opened: BorrowedFd<'_>, excuse: u32, is_ours: impl Fn(u32) -> bool) -> Result<(), GuardError> {
     let stat = rustix::fs::fstat(opened)?;
     let mode = stat.st_mode & 0o7777;
-    let fault = if !is_ours(stat.st_uid) {
-        GuardError::Owner(stat.st_uid)
-    } else if mode & 0o022 != 0 && mode & excuse == 0 {
-        GuardError::Writable { mode }
-    } else {
-        return Ok(());
-    };
-    // Asked last: nearly everybody's modes are right.
-    if rustix::fs::fstatvfs(opened)?.f_flag.contains(StatVfsMountFlags::RDONLY) { Ok(()) } else { Err(fault) }
+    if !is_ours(stat.st_uid) {
+        return Err(GuardError::Owner(stat.st_uid));
+    }
+    if mode & 0o022 != 0 && mode & excuse == 0 { Err(GuardError::Writable { mode }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -147,6 +155,28 @@ mod tests {
         chmod(home.path(), folder);
         let opened = open(&path);
         assert_eq!(opened.is_ok(), taken, "{opened:?}");
+    }
+
+    /// Only root can give files away.
+    #[rstest]
+    #[case::file(true)]
+    #[case::folder(false)]
+    fn what_is_somebody_elses_is_refused(#[case] file: bool) {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        chmod(&path, 0o644);
+        chmod(home.path(), 0o755);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(if file { &path } else { home.path() }, Some(65534), None).unwrap();
+            let refused = open(&path).unwrap_err().to_string();
+            assert!(refused.contains("belongs to user 65534"), "{refused}");
+            // Root may edit the file for its owner, but not what lies in a third one's folder.
+            assert_eq!(open_for_its_owner(&path).is_ok(), file);
+        } else {
+            // What is root's is ours.
+            assert!(open(Path::new("/etc/passwd")).is_ok());
+        }
     }
 
     #[test]

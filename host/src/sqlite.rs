@@ -1,7 +1,8 @@
 //! The embedded database that directory and store share: its url, its file, its schema, and a bounded pool of read connections.
 //!
-//! Where this process can write neither the file nor beside it, as on a volume that is mounted read-only, the database is read as it
-//! lies there, without locks; another file that is put in its place is taken up.
+//! Where this process cannot write the file, or not beside it, as on a volume that is mounted read-only, the database is read as it lies
+//! there, without locks. Another file that is put in its place is taken up, and so is what is written into it from elsewhere, once whoever
+//! does has closed it.
 
 mod media;
 
@@ -16,6 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use self::media::Access;
+use crate::guard;
 
 /// The most read connections of one database. Reads never wait for anything but the disk, so more than there are threads is waste.
 pub const MAX_READERS: usize = 16;
@@ -39,6 +41,9 @@ pub enum SqliteError {
         /// The file's permission bits.
         mode: u32,
     },
+    /// The file is another user's, who can make it say anything.
+    #[error("the database file belongs to user {0}, who is neither root nor the user this runs as")]
+    Owner(u32),
     /// The file is some other program's database.
     #[error("the database belongs to another program")]
     Foreign,
@@ -56,6 +61,9 @@ pub enum SqliteError {
     /// It has to be written, and cannot be.
     #[error("the database file, or the folder it lies in, is read-only")]
     ReadOnly,
+    /// It cannot be written here, and is being written elsewhere.
+    #[error("the database was written while it was read")]
+    Changed,
     /// It cannot be written, and its last changes lie in a file beside it.
     #[error(
         "the database is read-only, and its last changes are still in the `-wal` file beside it: close it where it is written"
@@ -104,6 +112,9 @@ struct Readers {
 struct FileId {
     device: u64,
     inode: u64,
+    /// When it was last written, in seconds and nanoseconds, and its length. Where it is read without locks, nothing else tells that
+    /// somebody has written it.
+    written: Option<(i64, i64, u64)>,
 }
 
 impl Database {
@@ -112,9 +123,13 @@ impl Database {
     /// # Errors
     /// Where the file is missing, open to others, not ours, or broken.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
-        let file = checked_file(path)?;
+        checked_file(path, Access::Writes)?;
+        Self::open_for(path, media::access(path).map_err(SqliteError::File)?)
+    }
+
+    fn open_for(path: &Path, access: Access) -> Result<Self, SqliteError> {
+        let file = checked_file(path, access)?;
         let readers = Mutex::new(Readers { file, idle: Vec::new(), open: 0 });
-        let access = media::access(path).map_err(SqliteError::File)?;
         let database = Self { path: path.to_owned(), access, busy_timeout: BUSY_TIMEOUT, readers, freed: Condvar::new() };
         match access {
             Access::Writes => migrate(&mut database.connect()?)?,
@@ -135,6 +150,11 @@ impl Database {
             Err(error) => return Err(SqliteError::File(error)),
         }
         Self::open(path)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits for locks, and for a free read connection, at most this long.
@@ -169,28 +189,39 @@ impl Database {
             None => self.reader()?,
         };
         let transaction = connection.unchecked_transaction().map_err(SqliteError::Query)?;
-        let answer = job(&transaction)?;
+        let answer = job(&transaction);
         transaction.commit().map_err(SqliteError::Query)?;
+        if self.access == Access::Reads && (self.found()? != file || media::has_log(&self.path)) {
+            return Err(SqliteError::Changed.into());
+        }
+        let answer = answer?;
         lease.connection = Some(connection);
         Ok(answer)
     }
 
     /// Whether the file is still the one that was opened. SQLite itself would go on with a deleted one, and what it writes would be lost.
     pub(crate) fn check_file(&self) -> Result<(), SqliteError> {
-        match fs::metadata(&self.path) {
-            Ok(found) if FileId::of(&found) == self.readers().file => Ok(()),
-            Ok(_) => match self.access {
-                Access::Writes => Err(SqliteError::Moved),
-                Access::Reads => self.follow(),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SqliteError::Moved),
-            Err(error) => Err(SqliteError::File(error)),
+        let is_same = self.found()? == self.readers().file;
+        match self.access {
+            Access::Writes if is_same => Ok(()),
+            Access::Writes => Err(SqliteError::Moved),
+            Access::Reads if is_same && !media::has_log(&self.path) => Ok(()),
+            Access::Reads => self.follow(),
         }
     }
 
-    /// Goes over to the file that was put in the place of the one before.
+    /// The file as it is now.
+    fn found(&self) -> Result<FileId, SqliteError> {
+        let found = fs::metadata(&self.path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SqliteError::Moved,
+            _ => SqliteError::File(error),
+        })?;
+        Ok(FileId::of(&found, self.access))
+    }
+
+    /// Goes over to the file that was put in the place of the one before, or to what was written into it.
     fn follow(&self) -> Result<(), SqliteError> {
-        let file = checked_file(&self.path)?;
+        let file = checked_file(&self.path, self.access)?;
         self.check_settled()?;
         let mut readers = self.readers();
         if readers.file != file {
@@ -275,8 +306,12 @@ impl Drop for Lease<'_> {
 }
 
 impl FileId {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
+    fn of(metadata: &fs::Metadata, access: Access) -> Self {
+        let written = match access {
+            Access::Writes => None,
+            Access::Reads => Some((metadata.mtime(), metadata.mtime_nsec(), metadata.len())),
+        };
+        Self { device: metadata.dev(), inode: metadata.ino(), written }
     }
 }
 
@@ -293,17 +328,20 @@ pub(crate) fn in_memory() -> Result<Connection, SqliteError> {
 /// # Errors
 /// Where there is none, or one that others may read or write.
 pub fn check_file(path: &Path) -> Result<(), SqliteError> {
-    checked_file(path).map(drop)
+    checked_file(path, Access::Writes).map(drop)
 }
 
-fn checked_file(path: &Path) -> Result<FileId, SqliteError> {
+fn checked_file(path: &Path, access: Access) -> Result<FileId, SqliteError> {
     let found = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => SqliteError::Missing,
         _ => SqliteError::File(error),
     })?;
+    if !guard::is_ours(found.uid()) {
+        return Err(SqliteError::Owner(found.uid()));
+    }
     let mode = found.mode() & 0o7777;
     if mode & 0o077 == 0 || mode == media::READ_BY_A_GROUP {
-        Ok(FileId::of(&found))
+        Ok(FileId::of(&found, access))
     } else {
         Err(SqliteError::Permissions { mode })
     }

@@ -11,6 +11,7 @@ use standin::config::secret_digest;
 use standin_tests::ZOO;
 use standin_tests::process::{Process, binary};
 use standin_tests::world::{API, SECRET, World};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const ADMIN: &str = "admin-secret-admin-secret-admin-secret-admin";
 
@@ -113,7 +114,18 @@ async fn over_loopback_nobody_gets_in_without_the_secret_and_nothing_else_is_the
     assert_eq!(ask("POST", "/v2/explain", "{").await, 400);
     assert_eq!(ask("POST", "/v2/explain", r#"{"client_id":"svc-router","surprise":1}"#).await, 400);
     assert_eq!(ask("POST", "/v2/explain", r#"{"client_id":"svc-router"}"#).await, 400);
-    assert_eq!(ask("POST", "/v2/explain", &"x".repeat(70_000)).await, 413);
+    assert_eq!(ask("POST", "/v2/explain", &"x".repeat(200_000)).await, 413);
+    // The longest subject token that may be configured comes this far.
+    let long = json!({ "client_id": "svc-router", "subject_token": "x".repeat(64 << 10), "audience": API, "attested": true });
+    assert_ne!(ask("POST", "/v2/explain", &long.to_string()).await, 413);
+    for hosts in ["", "host: a\r\nhost: b\r\n", "host: a b\r\n"] {
+        let mut connection = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let asked = format!("GET /v2/status HTTP/1.1\r\n{hosts}authorization: Bearer {ADMIN}\r\n\r\n");
+        connection.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{hosts:?}: {answer}");
+    }
     assert_eq!(ask("POST", "/v2/policy/rollback", r#"{"slot":"tenant:nobody"}"#).await, 409);
     // And the pages of the admin endpoint are not on the other one.
     let answer = client.get(process.url("/v2/status")).bearer_auth(ADMIN).send().await.unwrap();

@@ -41,6 +41,11 @@ struct Setup {
 
 impl Setup {
     async fn new(standin: &Standin) -> Self {
+        Self::with(standin, &[("/expenses", "expenses:read")]).await
+    }
+
+    /// Prefixes and what may be done behind each.
+    async fn with(standin: &Standin, routes: &[(&str, &str)]) -> Self {
         let arrived = Arc::new(Mutex::new(Vec::new()));
         let mut serving = JoinSet::new();
         let (upstream, upstream_address) = listener().await;
@@ -50,8 +55,8 @@ impl Setup {
         };
         serving.spawn(async move { axum::serve(upstream, Router::new().fallback(record)).await.unwrap() });
         let (listener, address) = listener().await;
-        let route = format!("/expenses=http://{upstream_address},{API},expenses:read").parse().unwrap();
-        let gateway = Gateway::new(standin.clone(), "edge".to_owned(), vec![route]).unwrap();
+        let route = |(prefix, scope): &(&str, &str)| format!("{prefix}=http://{upstream_address},{API},{scope}").parse().unwrap();
+        let gateway = Gateway::new(standin.clone(), "edge".to_owned(), routes.iter().map(route).collect()).unwrap();
         serving.spawn(gateway.serve(listener));
         Self { url: format!("http://{address}"), arrived, _serving: serving }
     }
@@ -215,6 +220,10 @@ async fn a_path_outside_of_the_routes_goes_nowhere() {
     let paths = [
         ("/", 404),
         ("/expensesandmore", 404),
+        ("/%65xpenses", 400),
+        ("/%2565xpenses", 400),
+        ("//expenses", 400),
+        ("/expenses//admin", 400),
         ("/expenses/../admin", 400),
         ("/expenses/%2e%2E/admin", 400),
         ("/expenses%2fadmin", 400),
@@ -243,6 +252,27 @@ async fn a_path_outside_of_the_routes_goes_nowhere() {
         let answer = by_hand(&setup, "GET", path, &inbound).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
         assert!(setup.arrived().last().unwrap().whole.contains(path), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_takes_the_first_route_that_an_upstream_could_read_in_it() {
+    let world = World::patient().await;
+    let setup = Setup::with(&world.standin().await, &[("/expenses", "expenses:read"), ("/", "expenses:write")]).await;
+    let inbound = world.idp.token(json!({ "scope": "expenses:read expenses:write" }));
+    for (path, scope) in [
+        ("/expenses", "expenses:read"),
+        ("/expenses/7", "expenses:read"),
+        ("/expenses;a=b", "expenses:read"),
+        ("/expenses;a=b/7;c", "expenses:read"),
+        ("/expenses7", "expenses:write"),
+        ("/reports/expenses", "expenses:write"),
+    ] {
+        let answer = by_hand(&setup, "GET", path, &inbound).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        let arrived = setup.arrived().pop().unwrap();
+        let minted = arrived.authorization[0].strip_prefix("Bearer ").unwrap();
+        assert_eq!(claims_of(minted)["scope"], scope, "{path}");
     }
 }
 

@@ -113,7 +113,8 @@ async fn a_key_in_a_certificate_serves_and_the_same_key_twice_is_one() {
     let all: Vec<Value> = twice.iter().cloned().chain(twice.clone()).chain(named).collect();
     jwks["keys"] = all.into();
     let world = world("jwks_file = \"peers.json\"").await;
-    std::fs::write(world.path("peers.json"), jwks.to_string()).unwrap();
+    // As some editors write it.
+    std::fs::write(world.path("peers.json"), format!("\u{feff}{jwks}")).unwrap();
     let standin = world.standin().await;
     for jws in &tokens {
         assert_eq!(code(&standin, jws).await, "minted");
@@ -249,6 +250,26 @@ async fn a_set_without_a_usable_key_is_told_of_everywhere() {
     process.wait_for("serve: reloaded");
     assert!(exchange(&process, &tokens[0]).await.get("access_token").is_some());
     assert!(ready(&process).await.1.get("issuers_without_keys").is_none());
+}
+
+/// A good key, and the issuer's algorithms are others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_whose_keys_are_for_other_algorithms_has_no_usable_key() {
+    let world = world("jwks_file = \"peers.json\"").await;
+    std::fs::write(world.path("peers.json"), signed(&[order("ES256", None, json!({}))]).1.to_string()).unwrap();
+    let check = || Command::new(process::binary()).args(["check", "--config"]).arg(world.path("standin.toml")).output().unwrap();
+    assert!(check().status.success());
+    let (before, peers) = world.config_text().rsplit_once("jwks_file").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let begin = peers.find("algorithms = [").unwrap();
+    let end = begin + peers[begin..].find(']').unwrap() + 1;
+    let peers = format!("{}algorithms = [\"PS256\"]{}", &peers[..begin], &peers[end..]);
+    std::fs::write(world.path("standin.toml"), format!("{before}jwks_file{peers}")).unwrap();
+    let said = String::from_utf8(check().stderr).unwrap();
+    assert!(said.contains("the key set has no usable key") && said.contains("none of the issuer's `algorithms`"), "{said}");
+    let process = Process::start(&world);
+    let ready: Value = reqwest::get(process.url("/readyz")).await.unwrap().json().await.unwrap();
+    assert_eq!(ready["issuers_without_keys"], json!(["peers"]));
+    assert!(process.log().join("\n").contains("peers"), "{:?}", process.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use standin_tests::idp::claims_of;
 use standin_tests::process::{Process, binary, shell};
-use standin_tests::world::{API, SECRET, World};
+use standin_tests::world::{API, PATIENT, SECRET, World};
 
 const MINT: &str = "/v2/session/svc/obo_mint";
 
@@ -184,9 +184,12 @@ fn without_clients(config: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_there_from_the_start() {
-    let world = World::patient().await;
-    let process = Process::start(&world);
-    let told = reqwest::get(process.url("/metrics")).await.unwrap().text().await.unwrap();
+    let tenant = "\n[[policy.tenant]]\ntenant = \"acme\"\nmodule = \"zoo.wasm\"\n";
+    let world = World::with(|config| config.push_str(&[PATIENT, tenant].concat()), |_| {}).await;
+    std::fs::write(world.path("zoo.wasm"), standin_tests::ZOO).unwrap();
+    let mut process = Process::start(&world);
+    let metrics = async |process: &Process| reqwest::get(process.url("/metrics")).await.unwrap().text().await.unwrap();
+    let told = metrics(&process).await;
     let page = std::fs::read_to_string("../docs/http.md").unwrap();
     let described: Vec<&str> = page.split("| `standin_").skip(1).map(|rest| rest.split(['`', '{']).next().unwrap()).collect();
     assert!(described.len() > 8, "{described:?}");
@@ -196,6 +199,25 @@ async fn every_metric_is_there_from_the_start() {
         assert!(!values.is_empty(), "{name} is not there: {told}");
         assert!(values.iter().all(|value| *value == "0"), "{name} is not 0: {values:?}");
     }
+    // Whatever the label may say.
+    for series in [
+        "tapes_total{outcome=\"deleted\"}",
+        "http_responses_total{status=\"5xx\"}",
+        "caller_failures_total{client=\"svc-router\"}",
+        "caller_failures_total{client=\"\"}",
+        "policy_breaker_opened_total{slot=\"tenant:acme\"}",
+        "policy_shadow_total{slot=\"tenant:acme\",outcome=\"differs\"}",
+        "policy_shadow_total{slot=\"platform\",outcome=\"dropped\"}",
+    ] {
+        assert!(told.lines().any(|line| line == format!("standin_{series} 0")), "{series}: {told}");
+    }
+    // Who is registered later is there from then on.
+    let config = world.config_text();
+    let client = "\n[[client]]\nid = \"svc-later\"\nattested = true\ntenants = [\"acme\"]\nsubjects = [\"user\"]\naudiences = [\"https://api.example.com\"]\nscopes = []\n";
+    std::fs::write(world.path("standin.toml"), [config, client].concat()).unwrap();
+    process.signal("HUP");
+    process.wait_for("serve: reloaded");
+    assert!(metrics(&process).await.lines().any(|line| line == "standin_caller_failures_total{client=\"svc-later\"} 0"));
     assert!(process.stop().success());
 }
 

@@ -98,11 +98,18 @@ fn an_edit_keeps_the_owner() {
     let made = Made::new();
     // Only root can give a file away; everybody else owns what it edits.
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    // A file of somebody else would decide nothing, but a group may be another one.
-    let (uid, gid) = if is_root { (0, 23_456) } else { owner(&made.config()) };
-    std::os::unix::fs::chown(made.config(), Some(uid), Some(gid)).unwrap();
+    let (uid, gid) = if is_root { (65_534, 23_456) } else { owner(&made.config()) };
+    for path in [&made.folder, &made.config()] {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+    }
     done(&made.folder, &ADD);
+    done(&made.folder, &["client", "rotate", "svc-second"]);
     assert_eq!(owner(&made.config()), (uid, gid));
+    if is_root {
+        // Served is what is the server's own.
+        let said = failed(run(&made.folder, &["check"]), 2);
+        assert!(said.contains("belongs to user 65534"), "{said}");
+    }
 }
 
 fn owner(path: &Path) -> (u32, u32) {
@@ -203,6 +210,12 @@ fn every_text_may_begin_with_a_byte_order_mark() {
     let people = marked("people.json", PEOPLE);
     done(&made.folder, &["directory", "import", &people]);
     let secret = marked("secret", &format!("{}\r\n", made.secret));
+    for entry in fs::read_dir(made.folder.join("keys")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "pem") {
+            fs::write(&path, format!("{MARK}{}", fs::read_to_string(&path).unwrap())).unwrap();
+        }
+    }
     let mint = ["mint", "--client", "svc-first", "--secret-file", &secret, "--user", "alice@example.com", "--json"];
     done(&made.folder, &mint);
     fs::create_dir(made.folder.join("policies")).unwrap();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -236,6 +236,37 @@ async fn a_secrets_volume_and_a_read_only_directory_serve() {
     for jws in [&before, &after] {
         peer::verify(jws, &jwks, VerificationOptions::default()).unwrap();
     }
+    assert!(process.stop().success());
+}
+
+/// The start of a process as a user who is not root and has one group. As anybody else, it is that user already, and the files are its own.
+fn as_a_user(world: &World) -> String {
+    const USER: u32 = 65_534;
+    const GROUP: u32 = 65_533;
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return String::new();
+    }
+    // Its own but for what root has put there for the group.
+    let mut places = vec![world.folder().to_owned()];
+    while let Some(place) = places.pop() {
+        let of_the_group = ["secret", "people"].iter().any(|name| place.starts_with(world.path(name)));
+        let owner = if of_the_group { 0 } else { USER };
+        std::os::unix::fs::lchown(&place, Some(owner), Some(GROUP)).unwrap();
+        if fs::symlink_metadata(&place).unwrap().is_dir() {
+            places.extend(fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    // Opened before it is given up what could find it.
+    format!("exec setpriv --reuid {USER} --regid {GROUP} --clear-groups /proc/self/fd/9 \"$@\" 9<\"$0\";")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_may_read_what_root_has_put_there() {
+    let world = in_place().await;
+    let process = Process::under(&as_a_user(&world), &world);
+    let minted = mint_at(&process).await;
+    let jwks: Value = reqwest::get(process.url("/jwks.json")).await.unwrap().json().await.unwrap();
+    peer::verify(&minted, &jwks, VerificationOptions::default()).unwrap();
     assert!(process.stop().success());
 }
 

@@ -104,9 +104,11 @@ impl FromStr for Route {
 }
 
 impl Route {
-    /// Whole path segments only.
+    /// Whole path segments only, without their parameters (RFC 3986 §3.3): an upstream may find the same behind each.
     fn covers(&self, path: &str) -> bool {
-        path.strip_prefix(self.prefix.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let name = |segment: &str| segment.split(';').next().map(str::to_owned);
+        let mut segments = path.split('/').map(name);
+        self.prefix.trim_end_matches('/').split('/').all(|wanted| segments.next().flatten().as_deref() == Some(wanted))
     }
 }
 
@@ -250,8 +252,9 @@ impl Gateway {
     }
 }
 
-/// Whether the upstream could see another path than the route did: through `.` and `..`, with or without parameters (`..;a=b`), a
-/// backslash, a control character, an escaped slash, what is no UTF-8 or no escape, however often each is escaped.
+/// Whether the upstream could see another path than the route did: through `.` and `..`, with or without parameters (`..;a=b`), an empty
+/// segment, a backslash, a control character, an escaped slash, an escape of what needs none (RFC 3986 §6.2.2.2), what is no UTF-8 or no
+/// escape, however often each is escaped.
 fn is_read_two_ways(path: &str) -> bool {
     let slashes = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
     let mut seen = path.as_bytes().to_vec();
@@ -265,6 +268,7 @@ fn is_read_two_ways(path: &str) -> bool {
     for _round in 0..ROUNDS {
         let dots = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
         let hidden = seen.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') || std::str::from_utf8(&seen).is_err();
+        let hidden = hidden || seen.windows(2).any(|pair| pair == b"//") || escapes_what_needs_none(&seen);
         if hidden || slashes(&seen) > slashes(path.as_bytes()) || seen.split(|byte| *byte == b'/').any(dots) {
             return true;
         }
@@ -275,6 +279,12 @@ fn is_read_two_ways(path: &str) -> bool {
         seen = undone;
     }
     true
+}
+
+fn escapes_what_needs_none(path: &[u8]) -> bool {
+    let unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let escapes = path.windows(3).filter(|escape| escape.first() == Some(&b'%'));
+    escapes.map(decoded).any(|undone| undone.len() == 1 && undone.iter().all(unreserved))
 }
 
 /// With percent-encoding undone (RFC 3986 §2.1), where it is that.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::BuildError;
 use super::reload::{Loaded, Planned};
 use crate::keys::Keys;
-use crate::keys::files::{FileKeys, KeyFileError};
+use crate::keys::files::FileKeys;
 use crate::shared::Snapshot;
 use crate::standin::{Inner, Standin};
 
@@ -21,7 +21,7 @@ impl Standin {
         let this = self.clone();
         // To its end, whoever waits for it.
         let following = tokio::spawn(async move {
-            match looked(keys).await {
+            match keys.look().await {
                 Ok(true) => {}
                 Ok(false) => match this.reload_keys().await {
                     Ok(()) => tracing::info!("the keys changed and were taken up"),
@@ -50,12 +50,6 @@ impl Standin {
     pub(crate) fn keys_are_fresh(&self) -> bool {
         self.inner.loader.followed.load().as_ref().is_none_or(|keys| keys.is_fresh())
     }
-}
-
-async fn looked(keys: Arc<FileKeys>) -> Result<bool, KeyFileError> {
-    let folder = keys.dir().to_owned();
-    let looking = tokio::task::spawn_blocking(move || keys.look()).await;
-    looking.unwrap_or_else(|error| Err(KeyFileError::Io { path: folder, source: std::io::Error::other(error) }))
 }
 
 /// What is live now, with other keys.

@@ -107,15 +107,18 @@ pub(super) fn registered(issuer: &IssuerRegistration) -> Result<Registered, Buil
             Some(read_file(path).map_err(unreadable)?)
         }
     };
-    Ok(Registered { name: issuer.name.clone(), source: keys.source.clone(), set })
+    Ok(Registered { name: issuer.name.clone(), source: keys.source.clone(), algorithms: keys.algorithms.clone(), set })
 }
 
 /// Whether the issuer's keys are there, and one at least verifies something. A server on it starts all the same: the others' tokens
 /// are none of this issuer's business.
 fn issuer_keys(issuer: &IssuerRegistration) -> Result<(), BuildError> {
     match registered(issuer)?.set {
-        Some(set) if set.is_empty() => {
-            let why = set.left_out().iter().map(ToString::to_string).collect();
+        Some(set) if !set.serves(&issuer.keys.algorithms) => {
+            let mut why: Vec<String> = set.left_out().iter().map(ToString::to_string).collect();
+            if !set.is_empty() {
+                why.push("what else is in it is for none of the issuer's `algorithms`".to_owned());
+            }
             Err(BuildError::NoUsableKey { name: issuer.issuer.name.clone(), why })
         }
         Some(_) | None => Ok(()),

@@ -90,7 +90,12 @@ fn import(args: &Import) -> anyhow::Result<()> {
             }
             Err(Refused.into())
         }
-        Err(error) => Err(error.into()),
+        Err(error @ ImportError::Database(_)) => {
+            Err(error).with_context(|| format!("cannot write {}", config.directory.display()))
+        }
+        Err(error @ (ImportError::Malformed(_) | ImportError::Read(_) | ImportError::TooLarge | ImportError::MissingList(_))) => {
+            Err(error).with_context(|| format!("cannot import {}", args.file.display()))
+        }
     }
 }
 
@@ -102,7 +107,8 @@ async fn find(args: &Lookup) -> anyhow::Result<()> {
     let config = args.config.read()?;
     let database = Database::open(&config.directory).with_context(|| format!("cannot open {}", config.directory.display()))?;
     let directory = SqliteDirectory::new(Arc::new(database));
-    match lookup(&directory, &args.key).await? {
+    let found = lookup(&directory, &args.key).await;
+    match found.with_context(|| format!("cannot look up {} in {}", args.key, config.directory.display()))? {
         Some(found) => print_json(&found),
         None => {
             tell!("nothing is known under {}", args.key);

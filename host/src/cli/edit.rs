@@ -28,7 +28,7 @@ pub(super) fn edit(
     change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     // Whatever is wrong after this is the change's fault.
-    Config::read(path).map_err(BadConfig::from)?;
+    Config::read_for_its_owner(path).map_err(BadConfig::from)?;
     // A link goes on leading to the file.
     let path = &path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
     let held = hold(path)?;

@@ -32,11 +32,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 .iter()
                 .map(|attribute| (attribute.name.clone(), serde_json::from_str(&attribute.value).unwrap_or(Value::Null)))
                 .collect();
-            print_json(&json!({
+            let mut page = json!({
                 "ok": true, "access_token": minted.token, "issued_token_type": minted.issued_token_type,
-                "token_type": minted.token_type, "expires_in": minted.expires_in, "scope": minted.scope.join(" "),
+                "token_type": minted.token_type, "expires_in": minted.expires_in,
                 "correlation_id": minted.correlation_id, "attributes": attributes,
-            }))
+            });
+            // As over HTTP: no scope is none (RFC 6749 §3.3), not an empty one.
+            if let (false, Some(members)) = (minted.scope.is_empty(), page.as_object_mut()) {
+                members.insert("scope".to_owned(), minted.scope.join(" ").into());
+            }
+            print_json(&page)
         }
         Ok(minted) => {
             say!("{}", minted.token)?;

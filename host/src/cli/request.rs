@@ -10,8 +10,8 @@ use standin::{account_of_token, bounded};
 
 use super::{ConfigArg, Usage};
 
-/// The longest secret or token file, in bytes: the longest token and an end of its line.
-const MAX_FILE: u64 = 64 * 1024 + 2;
+/// The longest secret or token file, in bytes: the longest token, a byte-order mark before it and an end of its line.
+const MAX_FILE: u64 = 64 * 1024 + 3 + 2;
 
 /// Who asks, on whose behalf, for what.
 #[derive(Debug, clap::Args)]

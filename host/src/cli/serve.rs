@@ -152,7 +152,7 @@ fn log(json: bool) -> anyhow::Result<()> {
 fn metrics(config: &Config) -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?;
     let recorder = builder.install_recorder().context("cannot keep metrics")?;
-    meters::begin(config.clients.iter().map(|registered| registered.client.id.as_str()));
+    meters::begin(config);
     Ok(recorder)
 }
 
@@ -190,7 +190,8 @@ async fn reload(standin: &Standin, config: &ConfigArg, certificates: Option<&Cer
         Some(certificates) => Some((certificates, certificates.read().await?)),
         None => None,
     };
-    standin.reload(config).await?;
+    standin.reload(config.clone()).await?;
+    meters::begin_named(&config);
     if let Some((certificates, pair)) = pair {
         certificates.take(pair);
     }

@@ -50,7 +50,7 @@ impl Config {
             ("audit", *audit == new.audit),
             ("limits.max_in_flight", *max_in_flight == new.limits.max_in_flight),
             ("limits.caller_failures", *caller_failures == new.limits.caller_failures),
-            ("limits.max_body", *max_body == new.limits.max_body),
+            ("limits.max_body (where it is not given it goes with limits.max_token)", *max_body == new.limits.max_body),
             ("admin", *admin == new.admin),
             ("record", *record == new.record),
             ("runtime", *runtime == new.runtime),

@@ -27,7 +27,7 @@ impl SqliteDirectory {
 
     fn ask<T>(&self, question: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, DirectoryError> {
         self.database.read(question).map_err(|fault| {
-            tracing::warn!(%fault, "the directory gave no answer");
+            tracing::warn!(file = %self.database.path().display(), %fault, "the directory gave no answer");
             match fault {
                 Fault::TooMany => DirectoryError::Other(Some("too many related entries".into())),
                 Fault::Database(_) | Fault::State | Fault::Json(_) => DirectoryError::Unavailable,

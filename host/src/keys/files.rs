@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::folder::Folder;
 use super::index::{self, Index};
@@ -88,6 +89,9 @@ pub enum KeyFileError {
     /// There are keys already.
     #[error("{0}: there are keys already")]
     Exists(PathBuf),
+    /// A look at the folder does not end.
+    #[error("{0}: the folder does not answer")]
+    Hangs(PathBuf),
     /// Somebody else is changing the keys.
     #[error("{0}: another process is changing the keys")]
     Busy(PathBuf),
@@ -114,10 +118,12 @@ pub struct FileKeys {
     pseudonym: SecretKey,
     seal: SecretKey,
     /// The index that was read.
-    index: Vec<u8>,
+    index: Arc<[u8]>,
     /// When the index was last looked at, and when it was last seen unchanged, both in seconds of the monotonic clock.
     looked: AtomicU64,
-    seen: AtomicU64,
+    seen: Arc<AtomicU64>,
+    /// Whoever looks, to the end: a volume that hangs holds one thread and no more.
+    looking: Arc<Mutex<()>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -183,9 +189,10 @@ impl FileKeys {
             known,
             pseudonym: secret(&opened, index::PSEUDONYM)?,
             seal: secret(&opened, index::SEAL)?,
-            index: text,
+            index: text.into(),
             looked: monotonic.into(),
-            seen: monotonic.into(),
+            seen: Arc::new(monotonic.into()),
+            looking: Arc::default(),
             folder,
             clock,
         })
@@ -204,11 +211,6 @@ impl FileKeys {
         self.seal.derive(purpose)
     }
 
-    /// The folder.
-    pub fn dir(&self) -> &Path {
-        &self.folder.dir
-    }
-
     /// Whether it is time to [look](FileKeys::look); says so to one of those who ask.
     pub fn is_due(&self) -> bool {
         let now = self.clock.monotonic().as_secs();
@@ -217,17 +219,25 @@ impl FileKeys {
             && self.looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether the index is still the one that was read.
+    /// Whether the index is still the one that was read. Nobody's worker waits for the folder, and the look goes on whoever gives up
+    /// waiting for it.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub fn look(&self) -> Result<bool, KeyFileError> {
+    /// Where it cannot be read, or a look before has not come to its end.
+    pub async fn look(&self) -> Result<bool, KeyFileError> {
+        let dir = self.folder.dir.clone();
+        let Ok(looking) = Arc::clone(&self.looking).try_lock_owned() else { return Err(KeyFileError::Hangs(dir)) };
         let now = self.clock.monotonic().as_secs();
-        let is_same = index::text(&Folder::open(&self.folder.dir)?)? == self.index;
-        if is_same {
-            self.seen.fetch_max(now, Ordering::Relaxed);
-        }
-        Ok(is_same)
+        let (index, seen, path) = (Arc::clone(&self.index), Arc::clone(&self.seen), dir.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let _looking = looking;
+            let is_same = index::text(&Folder::open(&path)?)? == *index;
+            if is_same {
+                seen.fetch_max(now, Ordering::Relaxed);
+            }
+            Ok(is_same)
+        });
+        looked.await.unwrap_or_else(|error| Err(KeyFileError::Io { path: dir, source: std::io::Error::other(error) }))
     }
 
     /// Whether the index was seen unchanged lately, so that what is active in it may sign.
@@ -280,7 +290,7 @@ fn set<'a>(keys: impl Iterator<Item = &'a Known>) -> Arc<str> {
 impl Keys for FileKeys {
     async fn sign(&self, algorithm: Option<Algorithm>, typ: &str, claims: &str) -> Result<String, KeysError> {
         // Whoever holds these keys looks at the folder often enough; where nobody did, it is done here.
-        if !self.is_fresh() && !self.look().map_err(|error| KeysError::Unavailable(error.to_string()))? {
+        if !self.is_fresh() && !self.look().await.map_err(|error| KeysError::Unavailable(error.to_string()))? {
             return Err(KeysError::Unavailable("the keys were rotated, and the new ones were not taken up".to_owned()));
         }
         let mut keys = self.signing.iter();

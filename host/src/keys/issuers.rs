@@ -150,6 +150,8 @@ pub struct Registered {
     pub name: String,
     /// The source.
     pub source: JwksSource,
+    /// The algorithms that count.
+    pub algorithms: Vec<Algorithm>,
     /// What is in it, where it is a file and was just read.
     pub set: Option<KeySet>,
 }
@@ -168,8 +170,8 @@ pub struct IssuerKeySets {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     sources: Mutex<HashMap<JwksSource, Arc<Mutex<State>>>>,
-    /// The issuers of each source.
-    names: Mutex<HashMap<JwksSource, Vec<String>>>,
+    /// The issuers of each source, with the algorithms that count.
+    names: Mutex<HashMap<JwksSource, Vec<(String, Vec<Algorithm>)>>>,
 }
 
 impl IssuerKeySets {
@@ -180,10 +182,10 @@ impl IssuerKeySets {
 
     /// Takes in the issuers of a configuration: the files among their sources as they are now, and every other source is forgotten.
     pub fn register(&self, issuers: Vec<Registered>) {
-        let mut names: HashMap<JwksSource, Vec<String>> = HashMap::new();
-        for Registered { name, source, set } in issuers {
+        let mut names: HashMap<JwksSource, Vec<_>> = HashMap::new();
+        for Registered { name, source, algorithms, set } in issuers {
             if let Some(set) = set {
-                report(&source, None, &set);
+                report(&source, &[(name.clone(), algorithms.clone())], None, &set);
                 if let Ok(state) = self.state(&source) {
                     let mut state = lock(&state);
                     state.set = Some(Held { keys: Arc::new(set), at: self.clock.monotonic(), fresh: REFRESH_FILE });
@@ -191,19 +193,22 @@ impl IssuerKeySets {
                     state.generation = state.generation.wrapping_add(1);
                 }
             }
-            names.entry(source).or_default().push(name);
+            names.entry(source).or_default().push((name, algorithms));
         }
         lock(&self.sources).retain(|source, _| names.contains_key(source));
         *lock(&self.names) = names;
     }
 
-    /// The issuers whose set, as it was last fetched, has no key that verifies anything.
+    /// The issuers whose set, as it was last fetched, has no key that verifies anything of theirs.
     pub fn without_keys(&self) -> Vec<String> {
         let sources: Vec<_> = lock(&self.sources).iter().map(|(source, state)| (source.clone(), Arc::clone(state))).collect();
-        let is_without = |state: &Mutex<State>| lock(state).set.as_ref().is_some_and(|held| held.keys.is_empty());
-        let names = lock(&self.names);
-        let without = sources.iter().filter(|(_, state)| is_without(state));
-        let mut without: Vec<String> = without.filter_map(|(source, _)| names.get(source)).flatten().cloned().collect();
+        let mut without = Vec::new();
+        for (source, state) in sources {
+            let Some(keys) = lock(&state).set.as_ref().map(|held| Arc::clone(&held.keys)) else { continue };
+            let names = lock(&self.names);
+            let of_it = names.get(&source).into_iter().flatten().filter(|(_, algorithms)| !keys.serves(algorithms));
+            without.extend(of_it.map(|(name, _)| name.clone()));
+        }
         without.sort_unstable();
         without
     }
@@ -243,9 +248,15 @@ impl IssuerKeySets {
             Next::Answer(answer) => return answer,
             Next::Wait(flight) => flight,
         };
-        let _waiter = Waiter::enter(&state)?;
-        // The fetch has its own time limit; where a set may serve meanwhile, nobody waits that long for a source that hangs.
-        let may_serve = self.serving(issuer, &lock(&state)).is_some();
+        // The fetch has its own time limit; where a set may serve meanwhile, nobody waits that long for a source that hangs, and where too
+        // many wait, nobody waits at all.
+        let serving = self.serving(issuer, &lock(&state));
+        let _waiter = match (Waiter::enter(&state), &serving) {
+            (Ok(waiter), _) => waiter,
+            (Err(_crowded), Some((set, ..))) => return answer(set, wanted),
+            (Err(crowded), None) => return Err(crowded),
+        };
+        let may_serve = serving.is_some();
         let limit = if may_serve { PATIENCE } else { 2 * TIMEOUT };
         let fetched = match tokio::time::timeout(limit, flight.wait_for(Option::is_some)).await {
             Ok(Ok(fetched)) => fetched.clone().unwrap_or(Err(FetchError::GivenUp)),
@@ -330,6 +341,7 @@ impl IssuerKeySets {
         state.tried = Some(self.clock.monotonic());
         state.flight = Some(flight.clone());
         let generation = state.generation;
+        let issuers = lock(&self.names).get(source).cloned().unwrap_or_default();
         let (http, clock, source, shared) = (Arc::clone(&self.http), Arc::clone(&self.clock), source.clone(), Arc::clone(shared));
         tokio::spawn(async move {
             let fetched = read(&*http, &source).await;
@@ -340,7 +352,7 @@ impl IssuerKeySets {
                     state.set.as_ref().map(|held| Arc::clone(&held.keys)).ok_or(FetchError::GivenUp)
                 }
                 Ok((keys, fresh)) => {
-                    report(&source, state.set.as_ref().map(|held| &*held.keys), &keys);
+                    report(&source, &issuers, state.set.as_ref().map(|held| &*held.keys), &keys);
                     let keys = Arc::new(keys);
                     state.set = Some(Held { keys: Arc::clone(&keys), at: clock.monotonic(), fresh });
                     state.failed = None;
@@ -360,10 +372,18 @@ impl IssuerKeySets {
 }
 
 /// Says what of a set cannot be used, and of one that is as before only that none can.
-fn report(source: &JwksSource, before: Option<&KeySet>, set: &KeySet) {
+fn report(source: &JwksSource, issuers: &[(String, Vec<Algorithm>)], before: Option<&KeySet>, set: &KeySet) {
     let left_out = || set.left_out().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    if set.is_empty() {
-        tracing::error!(?source, left_out = left_out(), "the key set has no usable key: nothing of its issuer verifies");
+    let without: Vec<&str> =
+        issuers.iter().filter(|(_, algorithms)| !set.serves(algorithms)).map(|(name, _)| name.as_str()).collect();
+    if set.is_empty() || !without.is_empty() {
+        tracing::error!(
+            ?source,
+            issuers = without.join(", "),
+            left_out = left_out(),
+            others = set.len(),
+            "the key set has no usable key: nothing of its issuer verifies"
+        );
     } else if !set.left_out().is_empty() && before.is_none_or(|before| before.left_out() != set.left_out()) {
         tracing::info!(?source, left_out = left_out(), usable = set.len(), "keys of the key set were left out");
     }

@@ -67,8 +67,8 @@ pub enum Unusable {
     /// An even or small exponent.
     #[error("its exponent is even or less than 65,537")]
     Exponent,
-    /// RFC 7517 §4.7: no certificate in `x5c`, or one of another kind of key.
-    #[error("its `x5c` has no certificate of such a key")]
+    /// RFC 7517 §4.7: no certificate in `x5c`, one of another kind of key, or one before version 3 of X.509 (RFC 5280 §4.1.2.1).
+    #[error("its `x5c` has no X.509 v3 certificate of such a key")]
     Certificate,
 }
 

@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use self::request::ExplainRequest;
+use super::authority::authority;
 use super::{ACCEPT_REST, ServerError};
 use crate::builder::{BuildError, LoadError};
 use crate::config::{Admin, AdminListener};
@@ -40,8 +41,8 @@ const WORKING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to say what it wants: nobody has shown anything by then.
 const HEADERS: Duration = Duration::from_secs(2);
-/// The longest body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
+/// The longest body, in bytes: a subject token and a caller's of the longest that may be configured, and what stands beside them.
+const MAX_BODY: usize = 192 * 1024;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -186,6 +187,11 @@ fn platform() -> String {
 
 impl Administration {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        if let Err(error) = authority(&head) {
+            return refusal(StatusCode::BAD_REQUEST, &error.to_string());
+        }
+        let request = Request::from_parts(head, body);
         if !self.knows(&request) {
             tracing::warn!("a wrong secret on the admin endpoint");
             metrics::counter!("standin_admin_refused_total").increment(1);

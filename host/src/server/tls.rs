@@ -141,9 +141,11 @@ impl Certificates {
 
 impl Contents {
     fn read(files: &Tls) -> Result<Self, TlsError> {
-        let read = |path: &Path| {
+        let read = |path: &Path| -> Result<_, TlsError> {
             let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
-            bounded::read_file(path, MAX_PEM).map(Zeroizing::new).map_err(unreadable)
+            let bytes = Zeroizing::new(bounded::read_file(path, MAX_PEM).map_err(unreadable)?);
+            // Files with a mark may have been put together: it is before every certificate then.
+            Ok(Zeroizing::new(bounded::without_marks(&bytes)))
         };
         Ok(Self { certificate: read(&files.certificate)?, key: read(&files.key)? })
     }
@@ -200,6 +202,11 @@ mod tests {
         let ((certificate, key), (_, other_key)) = (pair("a.example"), pair("b.example"));
         let (_dir, good) = files(&certificate, &key);
         assert!(Certificates::open(good).is_ok());
+        let mark = "\u{feff}";
+        let (_dir, marked) = files(&format!("{mark}{certificate}{mark}{certificate}"), &format!("{mark}{key}"));
+        let contents = Contents::read(&marked).unwrap();
+        assert_eq!(CertificateDer::pem_slice_iter(&contents.certificate).filter(Result::is_ok).count(), 2);
+        assert!(Certificates::open(marked).is_ok());
         let (_dir, mismatched) = files(&certificate, &other_key);
         assert!(matches!(Certificates::open(mismatched), Err(TlsError::Refused(_))));
         let (_dir, empty) = files("", &key);

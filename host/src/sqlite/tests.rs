@@ -143,3 +143,68 @@ fn readers_are_bounded_and_come_back() {
     assert_eq!(database.readers().open, MAX_READERS);
     one(&database).unwrap();
 }
+
+/// A database that is read where it lies, and the file that somebody else writes.
+fn read_only(dir: &Path) -> (Database, PathBuf) {
+    let path = dir.join("a.db");
+    drop(Database::create(&path).unwrap());
+    (Database::open_for(&path, Access::Reads).unwrap(), path)
+}
+
+fn last(database: &Database) -> Result<i64, SqliteError> {
+    database.read(|tx| Ok(tx.query_row("SELECT max(last) FROM revisions", [], |row| row.get(0))?))
+}
+
+#[test]
+fn what_is_read_only_follows_another_file_and_what_is_written_into_it() {
+    let dir = folder();
+    let (database, path) = read_only(dir.path());
+    assert_eq!(last(&database).unwrap(), 0);
+    assert!(matches!(database.connect(), Err(SqliteError::ReadOnly)));
+    let beside = dir.path().join("b.db");
+    let write = |path: &Path, value: i64| {
+        let writer = Database::create(path).unwrap().connect().unwrap();
+        writer.execute("UPDATE revisions SET last = ?1", [value]).unwrap();
+        writer
+    };
+    drop(write(&beside, 7));
+    fs::rename(&beside, &path).unwrap();
+    assert_eq!(last(&database).unwrap(), 7);
+    // Nothing is read of what is not closed, and all of it then.
+    let writer = write(&path, 8);
+    assert!(matches!(last(&database), Err(SqliteError::Unsettled)));
+    drop(writer);
+    assert_eq!(last(&database).unwrap(), 8);
+}
+
+#[test]
+fn what_is_written_in_the_middle_of_a_read_is_no_answer() {
+    let dir = folder();
+    let (database, path) = read_only(dir.path());
+    let read = database.read(|tx| {
+        let writer = Database::open(&path)?.connect()?;
+        writer.execute("UPDATE revisions SET last = 9", [])?;
+        drop(writer);
+        Ok::<i64, SqliteError>(tx.query_row("SELECT max(last) FROM revisions", [], |row| row.get(0))?)
+    });
+    assert!(matches!(read, Err(SqliteError::Changed)), "{read:?}");
+    assert_eq!(last(&database).unwrap(), 9);
+}
+
+#[test]
+fn a_file_of_another_user_is_refused() {
+    let dir = folder();
+    let (database, path) = read_only(dir.path());
+    // Only root can give a file away; for everyone else root's are as good as their own.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        assert!(matches!(Database::open(&path), Err(SqliteError::Owner(65534))));
+        fs::write(dir.path().join("b.db"), fs::read(&path).unwrap()).unwrap();
+        fs::set_permissions(dir.path().join("b.db"), fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(dir.path().join("b.db"), Some(65534), None).unwrap();
+        fs::rename(dir.path().join("b.db"), &path).unwrap();
+        assert!(matches!(one(&database), Err(SqliteError::Owner(65534))));
+    } else {
+        assert!(matches!(Database::open(Path::new("/etc/passwd")), Err(SqliteError::Permissions { .. })));
+    }
+}

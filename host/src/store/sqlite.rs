@@ -47,7 +47,7 @@ impl SqliteStore {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Ok(_place) = self.queue.try_acquire() else { return Err(report(&Fault::QueueFull)) };
+        let Ok(_place) = self.queue.try_acquire() else { return Err(self.report(&Fault::QueueFull)) };
         let mut connection = Arc::clone(&self.writer).lock_owned().await;
         let database = Arc::clone(&self.database);
         let written = tokio::task::spawn_blocking(move || {
@@ -58,8 +58,17 @@ impl SqliteStore {
             Ok(answer)
         });
         match written.await {
-            Ok(answer) => answer.map_err(|fault| report(&fault)),
-            Err(error) => Err(report(&Fault::Task(error))),
+            Ok(answer) => answer.map_err(|fault| self.report(&fault)),
+            Err(error) => Err(self.report(&Fault::Task(error))),
+        }
+    }
+
+    fn report(&self, fault: &Fault) -> StoreError {
+        tracing::warn!(file = %self.database.path().display(), %fault, "the store did not do as it was asked");
+        match fault {
+            Fault::Full => full(),
+            Fault::Late => StoreError::Refused,
+            Fault::Database(_) | Fault::QueueFull | Fault::Number(_) | Fault::Task(_) => StoreError::Unavailable,
         }
     }
 }
@@ -71,7 +80,7 @@ impl Store for SqliteStore {
         let now = self.clock.now().as_secs();
         let read =
             |tx: &Transaction<'_>| keys.iter().map(|key| Ok(found(tx, space, key)?.filter(|e| e.expires_at > now))).collect();
-        self.database.read(read).map_err(|fault: Fault| report(&fault))
+        self.database.read(read).map_err(|fault: Fault| self.report(&fault))
     }
 
     async fn compare_and_swap(
@@ -156,15 +165,6 @@ enum Fault {
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Database(error.into())
-    }
-}
-
-fn report(fault: &Fault) -> StoreError {
-    tracing::warn!(%fault, "the store did not do as it was asked");
-    match fault {
-        Fault::Full => full(),
-        Fault::Late => StoreError::Refused,
-        Fault::Database(_) | Fault::QueueFull | Fault::Number(_) | Fault::Task(_) => StoreError::Unavailable,
     }
 }
 

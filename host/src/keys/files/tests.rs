@@ -121,15 +121,15 @@ impl Volume {
     }
 }
 
-#[test]
-fn a_secret_volume_is_read_and_followed() {
+#[tokio::test]
+async fn a_secret_volume_is_read_and_followed() {
     let bench = Bench::new(Algorithm::EdDsa);
     let volume = Volume::of(&bench.dir());
     let keys = volume.open().unwrap();
-    assert!(keys.look().unwrap());
+    assert!(keys.look().await.unwrap());
     bench.rotate();
     volume.fill(&bench.dir(), "..2026_11_25_11_00_00.2");
-    assert!(!keys.look().unwrap());
+    assert!(!keys.look().await.unwrap());
     let after = keys.again().unwrap();
     assert_ne!(kid_of(&after.active_jws()), kid_of(&keys.active_jws()));
     assert!(verifies(&after, &keys.active_jws()));
@@ -235,13 +235,13 @@ async fn rotation_keeps_old_tokens_verifiable_as_long_as_they_live() {
 async fn a_server_that_has_not_seen_a_rotation_stops_signing_in_time() {
     let bench = Bench::new(Algorithm::EdDsa);
     let server = bench.open().unwrap();
-    assert!(!server.is_due() && server.look().unwrap());
+    assert!(!server.is_due() && server.look().await.unwrap());
     bench.pass(29);
     assert!(!server.is_due());
     bench.pass(1);
     assert!(server.is_due() && !server.is_due(), "one of those who ask looks");
     bench.rotate();
-    assert!(!server.look().unwrap());
+    assert!(!server.look().await.unwrap());
     // It may not have had the time to take that up: until then its tokens verify everywhere, for as long as they live.
     bench.pass(270);
     assert!(server.is_fresh());
@@ -251,6 +251,14 @@ async fn a_server_that_has_not_seen_a_rotation_stops_signing_in_time() {
     assert!(matches!(server.sign(None, "at+jwt", "{}").await, Err(KeysError::Unavailable(_))));
     bench.pass(929);
     assert!(verifies(&bench.open().unwrap(), &last));
+    // A folder that hangs holds nobody up, and one thread at most.
+    let hanging = bench.open().unwrap();
+    bench.pass(400);
+    let looking = Arc::clone(&hanging.looking).lock_owned().await;
+    assert!(matches!(hanging.look().await, Err(KeyFileError::Hangs(_))));
+    assert!(matches!(hanging.sign(None, "at+jwt", "{}").await, Err(KeysError::Unavailable(_))));
+    drop(looking);
+    assert!(hanging.sign(None, "at+jwt", "{}").await.is_ok());
     // Where nothing was rotated, somebody who never looked signs on.
     let quiet = bench.open().unwrap();
     bench.pass(100_000);

@@ -99,6 +99,11 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Whether one of them verifies with one of these algorithms.
+    pub fn serves(&self, algorithms: &[Algorithm]) -> bool {
+        self.keys.iter().any(|key| key.algorithms.iter().any(|algorithm| algorithms.contains(algorithm)))
+    }
+
     /// The others.
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out

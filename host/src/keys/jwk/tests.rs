@@ -194,6 +194,16 @@ fn the_key_of_a_certificate_is_taken() {
     }
 }
 
+#[test]
+fn the_rsa_key_of_a_certificate_is_taken() {
+    let (jwk, public) = certified("RSA", &rcgen::PKCS_RSA_SHA256);
+    let key = PublicKey::parse(&jwk.to_string()).unwrap();
+    let (n, e) = crate::keys::der::rsa_numbers(&public).unwrap();
+    let members = json!({ "kty": "RSA", "n": BASE64URL.encode(n), "e": BASE64URL.encode(e) });
+    assert_eq!(PublicKey::parse(&members.to_string()).unwrap().thumbprint(), key.thumbprint());
+    assert!(key.algorithms().contains(&Algorithm::Rs256) && key.algorithms().contains(&Algorithm::Ps384));
+}
+
 fn key_curve(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Es256 => "P-256",
