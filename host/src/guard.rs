@@ -3,14 +3,15 @@
 //! "Somebody else" is everybody but root and the user this process runs as, a group included. On a read-only file system nobody
 //! writes, whatever the modes say: so Kubernetes mounts its volumes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
+
+use crate::bounded;
 
 /// Others may enter names here, but not replace or remove those of somebody else.
 const STICKY: u32 = 0o1000;
@@ -49,36 +50,29 @@ impl From<io::Error> for GuardError {
     }
 }
 
-impl GuardError {
-    /// What kind of fault of the system it is, if it is one.
-    pub fn io_kind(&self) -> Option<io::ErrorKind> {
-        match self {
-            Self::Io(errno) => Some(errno.kind()),
-            Self::NoFile | Self::Owner(_) | Self::Writable { .. } | Self::Folder { .. } => None,
-        }
-    }
-}
-
 /// Opens a regular file that nobody else can write or replace; a pipe in its place holds nobody up.
 ///
 /// # Errors
 /// Where it is not there, or somebody else can.
 pub fn open(path: &Path) -> Result<File, GuardError> {
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(GuardError::NoFile);
-    }
+    let file = bounded::open_regular(path)?.ok_or(GuardError::NoFile)?;
     check_file(file.as_fd())?;
     // Both where it is named and where it lies: a link is as good as what it points to.
     let real = std::fs::canonicalize(path)?;
     for folder in [path.parent(), real.parent()].into_iter().flatten() {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let checked = opened.map_err(GuardError::from).and_then(|opened| check_folder(opened.as_fd()));
+        let checked = open_folder(folder).and_then(|opened| check_folder(opened.as_fd()));
         checked.map_err(|source| GuardError::Folder { path: folder.to_owned(), source: Box::new(source) })?;
     }
     Ok(file)
+}
+
+/// Opens a folder, to be checked.
+///
+/// # Errors
+/// Where it is none, or cannot be opened.
+pub(crate) fn open_folder(folder: &Path) -> Result<OwnedFd, GuardError> {
+    Ok(rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Whether nobody else can write this opened file.
@@ -95,6 +89,14 @@ pub(crate) fn check_file(file: BorrowedFd<'_>) -> Result<(), GuardError> {
 /// Where somebody can.
 pub(crate) fn check_folder(folder: BorrowedFd<'_>) -> Result<(), GuardError> {
     check(folder, STICKY)
+}
+
+/// Whether nobody else can put anything into this opened folder.
+///
+/// # Errors
+/// Where somebody can.
+pub(crate) fn check_private_folder(folder: BorrowedFd<'_>) -> Result<(), GuardError> {
+    check(folder, 0)
 }
 
 /// Whether this user is one whose files are ours.
@@ -168,7 +170,7 @@ mod tests {
     fn what_is_no_file_is_refused() {
         let home = tempfile::tempdir().unwrap();
         assert!(matches!(open(home.path()), Err(GuardError::NoFile)));
-        assert_eq!(open(&home.path().join("none")).unwrap_err().io_kind(), Some(io::ErrorKind::NotFound));
+        assert!(matches!(open(&home.path().join("none")), Err(GuardError::Io(Errno::NOENT))));
         let pipe = home.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         assert!(matches!(open(&pipe), Err(GuardError::NoFile)));
