@@ -315,7 +315,8 @@ async fn facts_of_unexpected_types_are_left_out_and_named(
     assert_eq!(ask("svc-router", user("bob@example.com")).await, (Ok(()), json!(["subject.acr", "subject.auth_time"])));
     // Where what it says is left out, the token's word does not take its place.
     let joined = |employee: &str| {
-        let claims = json!({ "iss": "https://joined.example.com", "employee": employee, "account_id": "acme-eu", "groups": ["staff"] });
+        let claims =
+            json!({ "iss": "https://joined.example.com", "employee": employee, "account_id": "acme-eu", "groups": ["staff"] });
         token(world.idp.token(claims))
     };
     let of_the_directory = json!(["subject.groups", "subject.roles"]);
