@@ -299,8 +299,7 @@ pub fn markdown() -> String {
         page,
         "\nTwo codes stand in the audit log only:\n\n| code | what it means |\n|---|---|\n\
          | `{UNRECORDED}` | the component answered an HTTP request or a dry run without recording it; the host did |\n\
-         | `{NOT_RELEASED}` | an event before it with the same `correlation_id` says that a token was minted, or would if it had been \
-         written; none left |\n",
+         | `{NOT_RELEASED}` | cancels an earlier event of the same `correlation_id` that announced a token: none was released |\n",
     );
     page
 }

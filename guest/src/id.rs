@@ -5,7 +5,7 @@ mod uri;
 
 use std::fmt::Write as _;
 
-pub use self::email::Email;
+pub use self::email::{Email, MAX_LOCAL};
 pub use self::uri::{is_audience, is_resource_uri};
 use crate::percent;
 

@@ -1,10 +1,13 @@
 //! Reading whole what has a longest length: what is longer is an error, and never its first part. Texts begin behind the byte-order mark
 //! that some editors write (RFC 8259 §8.1, Unicode 23.8).
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+/// The byte-order mark.
+pub const MARK: &str = "\u{feff}";
 
 /// Reads to the end, which has to come after `most` bytes at the latest.
 ///
@@ -26,7 +29,7 @@ pub fn read(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
 pub fn text(from: impl Read, most: u64) -> io::Result<String> {
     let mut text = String::from_utf8(read(from, most)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))?;
     if text.starts_with(MARK) {
-        text.drain(..MARK.len_utf8());
+        text.drain(..MARK.len());
     }
     Ok(text)
 }
@@ -37,7 +40,7 @@ pub fn text(from: impl Read, most: u64) -> io::Result<String> {
 /// Where its beginning cannot be read.
 pub fn past_mark<R: Read>(mut from: R) -> io::Result<impl Read> {
     let mut begin = Vec::new();
-    from.by_ref().take(MARK.len_utf8() as u64).read_to_end(&mut begin)?;
+    from.by_ref().take(MARK.len() as u64).read_to_end(&mut begin)?;
     if without_mark(&begin).is_empty() {
         begin.clear();
     }
@@ -46,7 +49,7 @@ pub fn past_mark<R: Read>(mut from: R) -> io::Result<impl Read> {
 
 /// What follows a byte-order mark, or all of it.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+    bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes)
 }
 
 /// All of it but the byte-order marks, wherever they are.
@@ -65,20 +68,34 @@ pub fn without_marks(bytes: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The byte-order mark.
-const MARK: char = '\u{feff}';
+/// Opens a regular file; none where there is something else. A pipe in its place holds nobody up.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
 
 /// Reads a whole file. What is none is refused, and a pipe in its place holds nobody up.
 ///
 /// # Errors
 /// Where it cannot be read, is no regular file ([`ErrorKind::InvalidInput`]), or is too long.
 pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    read(file, most)
+    read(regular(path)?, most)
+}
+
+/// The same of a text.
+///
+/// # Errors
+/// As [`read_file`], and where it is not UTF-8: [`ErrorKind::InvalidData`].
+pub fn text_file(path: &Path, most: u64) -> io::Result<String> {
+    text(regular(path)?, most)
+}
+
+fn regular(path: &Path) -> io::Result<File> {
+    open_regular(path)?.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it is no regular file"))
 }
 
 #[cfg(test)]
@@ -110,6 +127,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         assert_eq!(read_file(&pipe, 3).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(text_file(&pipe, 3).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(read(io::repeat(0), 1_000).unwrap_err().kind(), ErrorKind::FileTooLarge);
     }
 }

@@ -2,13 +2,15 @@
 //! what failed.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use standin_guest::endpoint::authorization;
+use standin_guest::ports::Credential as Read;
 
 use crate::bindings::endpoint::HttpRequest;
 use crate::bindings::types::{ClientSecret, Credential};
 
-/// The longest credential that is looked into, in bytes.
+/// The longest payload that is looked into, in bytes.
 const MAX_LOOKED_INTO: usize = 16 * 1024;
 
 /// The issuer and subject that a JWT names.
@@ -45,17 +47,11 @@ pub(crate) fn by_credential(credential: &Credential) -> Option<String> {
 pub(crate) fn by_request(request: &HttpRequest) -> Option<String> {
     let header = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     let Some((_, value)) = header else { return in_form(&request.body) };
-    let (scheme, credential) = std::str::from_utf8(value).ok()?.split_once(' ')?;
-    let credential = credential.trim_start_matches(' ');
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Identity::of(credential).map(|identity| identity.name());
+    match authorization(std::str::from_utf8(value).ok()?).ok()? {
+        Read::ClientSecret(shown) => Some(shown.client_id),
+        Read::Bearer(jws) | Read::ClientAssertion(jws) => Identity::of(&jws).map(|identity| identity.name()),
+        Read::Attested(_) | Read::Certificate(_) => None,
     }
-    if !scheme.eq_ignore_ascii_case("basic") || credential.len() > MAX_LOOKED_INTO {
-        return None;
-    }
-    let decoded = STANDARD.decode(credential).ok()?;
-    let id = decoded.split(|byte| *byte == b':').next()?;
-    Some(String::from_utf8_lossy(id).into_owned())
 }
 
 /// RFC 6749 §2.3.1. A client id is the same however it is encoded; here it need only be the same each time.
@@ -88,7 +84,8 @@ mod tests {
 
     #[rstest]
     #[case::basic("Basic c3ZjOnNlY3JldA==", Some("svc"))]
-    #[case::without_colon("basic c3Zj", Some("svc"))]
+    #[case::form_encoded("basic c3ZjJTNBYTpzZSUzQWNyZXQ=", Some("svc:a"))]
+    #[case::without_colon("basic c3Zj", None)]
     #[case::bearer("Bearer e30.eyJpc3MiOiJpIiwic3ViIjoicyIsImEiOjF9.x", Some("i s"))]
     #[case::no_subject("Bearer e30.eyJpc3MiOiJpIn0.x", None)]
     #[case::garbage("Bearer x", None)]

@@ -20,14 +20,15 @@ mod request;
 mod serve;
 mod term;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use standin::audit::OpenError;
 use standin::config::{Config, ConfigError, Fault};
-use standin::{BuildError, Standin};
+use standin::{BuildError, Standin, bounded};
 
 use self::out::{Unwritable, say, tell};
 
@@ -198,6 +199,18 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // has to be seen first.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().event_interval(LOOK_EVERY).build().context("cannot start the runtime")
+}
+
+/// A file that the command line names, of at most `most` bytes. Where it is a pipe, what comes out of it is meant: `/dev/stdin`, `<(…)`.
+fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let read = File::open(path).and_then(|file| bounded::read(file, most));
+    read.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The same of a text.
+fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
+    let read = File::open(path).and_then(|file| bounded::text(file, most));
+    read.with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

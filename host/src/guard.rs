@@ -3,14 +3,15 @@
 //! "Somebody else" is everybody but root and the user this process runs as, a group included. That a file system is mounted read-only
 //! here says nothing of who writes it: the same one may be mounted elsewhere too.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::bounded;
 
 /// Others may enter names here, but not replace or remove those of somebody else.
 const STICKY: u32 = 0o1000;
@@ -49,16 +50,6 @@ impl From<io::Error> for GuardError {
     }
 }
 
-impl GuardError {
-    /// What kind of fault of the system it is, if it is one.
-    pub fn io_kind(&self) -> Option<io::ErrorKind> {
-        match self {
-            Self::Io(errno) => Some(errno.kind()),
-            Self::NoFile | Self::Owner(_) | Self::Writable { .. } | Self::Folder { .. } => None,
-        }
-    }
-}
-
 /// Opens a regular file that nobody else can write or replace; a pipe in its place holds nobody up.
 ///
 /// # Errors
@@ -77,21 +68,24 @@ pub fn open_for_its_owner(path: &Path) -> Result<File, GuardError> {
 }
 
 fn open_of(path: &Path, is_ours: impl Fn(u32) -> bool) -> Result<File, GuardError> {
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(GuardError::NoFile);
-    }
+    let file = bounded::open_regular(path)?.ok_or(GuardError::NoFile)?;
     check(file.as_fd(), 0, &is_ours)?;
     // Both where it is named and where it lies: a link is as good as what it points to.
     let real = std::fs::canonicalize(path)?;
     for folder in [path.parent(), real.parent()].into_iter().flatten() {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let checked = opened.map_err(GuardError::from).and_then(|opened| check(opened.as_fd(), STICKY, &is_ours));
+        let checked = open_folder(folder).and_then(|opened| check(opened.as_fd(), STICKY, &is_ours));
         checked.map_err(|source| GuardError::Folder { path: folder.to_owned(), source: Box::new(source) })?;
     }
     Ok(file)
+}
+
+/// Opens a folder, to be checked.
+///
+/// # Errors
+/// Where it is none, or cannot be opened.
+pub(crate) fn open_folder(folder: &Path) -> Result<OwnedFd, GuardError> {
+    Ok(rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Whether nobody else can write this opened file.
@@ -108,6 +102,14 @@ pub(crate) fn check_file(file: BorrowedFd<'_>) -> Result<(), GuardError> {
 /// Where somebody can.
 pub(crate) fn check_folder(folder: BorrowedFd<'_>) -> Result<(), GuardError> {
     check(folder, STICKY, is_ours)
+}
+
+/// Whether nobody else can put anything into this opened folder.
+///
+/// # Errors
+/// Where somebody can.
+pub(crate) fn check_private_folder(folder: BorrowedFd<'_>) -> Result<(), GuardError> {
+    check(folder, 0, is_ours)
 }
 
 /// Whether this user is one whose files are ours.
@@ -198,7 +200,7 @@ mod tests {
     fn what_is_no_file_is_refused() {
         let home = tempfile::tempdir().unwrap();
         assert!(matches!(open(home.path()), Err(GuardError::NoFile)));
-        assert_eq!(open(&home.path().join("none")).unwrap_err().io_kind(), Some(io::ErrorKind::NotFound));
+        assert!(matches!(open(&home.path().join("none")), Err(GuardError::Io(Errno::NOENT))));
         let pipe = home.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         assert!(matches!(open(&pipe), Err(GuardError::NoFile)));

@@ -20,6 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use standin_guest::error::NOT_RELEASED;
 use standin_guest::id;
+use standin_guest::mint::TYP_ACCESS_TOKEN;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 
@@ -169,21 +170,18 @@ impl KeysView<'_> {
         self.check_lineage(&approval).await?;
         let announced = self.record(&approval, &covered, event).await?;
         // The audience's registration chooses the key, never the component.
-        match tokio::time::timeout(self.ctx.timeout, self.ctx.keys.sign(approval.algorithm(), typ(purpose), &covered.claims))
-            .await
-        {
-            Ok(Ok(token)) => {
+        let signing = self.ctx.keys.sign(approval.algorithm(), typ(purpose), &covered.claims);
+        let signed = tokio::time::timeout(self.ctx.timeout, signing).await.map_err(|elapsed| elapsed.to_string());
+        match signed.and_then(|signed| signed.map_err(|error| error.to_string())) {
+            Ok(token) => {
                 announced.done();
                 return Ok(token);
             }
-            Ok(Err(error)) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
-            Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "sign"),
+            Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id(), error, "sign"),
         }
         // The log says that a token was minted, and none was.
-        let event = record::host_failure(self.audit.correlation_id(), self.evidence, NOT_RELEASED).map_err(|error| {
-            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
-            KeyError::AuditFailed
-        })?;
+        let event = record::host_failure(self.audit.correlation_id(), self.evidence, NOT_RELEASED);
+        let event = event.map_err(|error| self.unrecorded(&error))?;
         self.append(event).await?;
         announced.done();
         Err(KeyError::Unavailable)
@@ -226,17 +224,17 @@ impl KeysView<'_> {
         let event =
             record::minted(id, self.evidence, approval, covered, event).map_err(|error| KeyError::Refused(error.to_string()))?;
         let otherwise = record::not_released(id, approval.client_id()).map_err(|error| KeyError::Refused(error.to_string()))?;
-        self.audit.announce(event, otherwise).await.map_err(|error| {
-            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
-            KeyError::AuditFailed
-        })
+        self.audit.announce(event, otherwise).await.map_err(|error| self.unrecorded(&error))
     }
 
     async fn append(&mut self, event: record::Event) -> Result<(), KeyError> {
-        self.audit.append(event).await.map_err(|error| {
-            tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
-            KeyError::AuditFailed
-        })
+        self.audit.append(event).await.map_err(|error| self.unrecorded(&error))
+    }
+
+    /// What is not in the log is not done.
+    fn unrecorded(&self, error: &impl std::fmt::Display) -> KeyError {
+        tracing::error!(correlation_id = %self.audit.correlation_id(), %error, "audit");
+        KeyError::AuditFailed
     }
 
     /// Whom a caller JWT names, whoever made it, and whether that is a client. Anything else is no attempt to pass for somebody.
@@ -269,7 +267,7 @@ impl KeysView<'_> {
 /// The `typ` of what is signed: RFC 9068 §2.1, the drafts of transaction tokens and ID-JAG, RFC 9701 §5.
 fn typ(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::AccessToken => "at+jwt",
+        Purpose::AccessToken => TYP_ACCESS_TOKEN,
         Purpose::TransactionToken => "txntoken+jwt",
         Purpose::IdJag => "oauth-id-jag+jwt",
         Purpose::Introspection => "token-introspection+jwt",

@@ -120,4 +120,4 @@ pub use crate::builder::{
 };
 pub use crate::call::{Decision, Permit, Target};
 pub use crate::shared::Snapshot;
-pub use crate::standin::{NotReady, Standin, account_of_token, attribute};
+pub use crate::standin::{NotReady, Standin, account_of_token, attribute, explained_failure, failure_members};

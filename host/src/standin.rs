@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value, json};
 use standin_guest::error::{RuntimeError, UNRECORDED};
 
 use crate::audit::{self, AuditError, AuditLog, Rotated};
@@ -336,7 +337,7 @@ async fn asked(part: &'static str, ready: impl Future<Output = Result<(), String
 
 /// An error response (RFC 6749 §5.2) for a request that the component did not answer.
 pub(crate) fn error_response(failure: &Failure) -> HttpResponse {
-    let body = serde_json::json!({
+    let body = json!({
         "error": failure.oauth_error, "error_description": failure.message, "code": failure.code,
         "correlation_id": failure.correlation_id,
     });
@@ -355,16 +356,64 @@ pub(crate) fn error_response(failure: &Failure) -> HttpResponse {
 /// The facts that name the account of a subject token's user, for [`Request::attributes`]; a descriptor has fields of its own.
 pub fn account_of_token(account_id: Option<&str>, account_csp_id: Option<i64>, sfdc_account_id: Option<&str>) -> Vec<Attribute> {
     let facts = [
-        ("account_id", account_id.map(serde_json::Value::from)),
-        ("account_csp_id", account_csp_id.map(serde_json::Value::from)),
-        ("sfdc_account_id", sfdc_account_id.map(serde_json::Value::from)),
+        ("account_id", account_id.map(Value::from)),
+        ("account_csp_id", account_csp_id.map(Value::from)),
+        ("sfdc_account_id", sfdc_account_id.map(Value::from)),
     ];
     let given = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
     given.map(|(name, value)| Attribute { name: name.to_owned(), value: value.to_string() }).collect()
 }
 
 /// The JSON value of a named attribute.
-pub fn attribute(attributes: &[Attribute], name: &str) -> Option<serde_json::Value> {
+pub fn attribute(attributes: &[Attribute], name: &str) -> Option<Value> {
     let found = attributes.iter().find(|attribute| attribute.name == name)?;
     serde_json::from_str(&found.value).ok()
+}
+
+/// What a failure tells, as members of a JSON object: `field` and `acr` only where there is one.
+pub fn failure_members(failure: &Failure) -> Map<String, Value> {
+    let Failure { code, oauth_error, status, message, correlation_id: _, retry_after: _, attributes } = failure;
+    let fixed = [("code", json!(code)), ("error", json!(oauth_error)), ("status", json!(status)), ("message", json!(message))];
+    let found = ["field", "acr"].into_iter().filter_map(|name| Some((name, attribute(attributes, name)?)));
+    fixed.into_iter().chain(found).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The page of [`Standin::explain`] for a failure, which has none of its own.
+pub fn explained_failure(failure: &Failure) -> Value {
+    let outcome = if failure.status >= 500 { "fail" } else { "deny" };
+    json!({ "outcome": outcome, "correlation_id": failure.correlation_id, "failure": failure_members(failure) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_its_field_and_its_acr_where_it_has_them() {
+        let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: json!(value).to_string() };
+        let mut failure = Failure {
+            code: "policy.step_up".into(),
+            oauth_error: "insufficient_user_authentication".into(),
+            status: 400,
+            message: "stronger".into(),
+            correlation_id: "c".into(),
+            retry_after: None,
+            attributes: vec![attribute("acr", "high"), attribute("other", "x")],
+        };
+        let page = json!({
+            "code": "policy.step_up", "error": "insufficient_user_authentication", "status": 400, "message": "stronger",
+        });
+        let mut expected = page.clone();
+        expected["acr"] = json!("high");
+        assert_eq!(Value::from(failure_members(&failure)), expected);
+        failure.attributes = vec![attribute("field", "scope")];
+        expected = page.clone();
+        expected["field"] = json!("scope");
+        assert_eq!(Value::from(failure_members(&failure)), expected);
+        failure.attributes.clear();
+        assert_eq!(Value::from(failure_members(&failure)), page);
+        assert_eq!(explained_failure(&failure), json!({ "outcome": "deny", "correlation_id": "c", "failure": page }));
+        failure.status = 503;
+        assert_eq!(explained_failure(&failure)["outcome"], "fail");
+    }
 }

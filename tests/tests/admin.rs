@@ -107,6 +107,10 @@ async fn over_loopback_nobody_gets_in_without_the_secret_and_nothing_else_is_the
         answer.status().as_u16()
     };
     assert_eq!(ask("GET", "/v2/status", "").await, 200);
+    for (scheme, status) in [("bearer", 200), ("BEARER", 200), ("Digest", 401), ("Bearer:", 401), ("", 401)] {
+        let asked = client.get(url("/v2/status")).header("authorization", format!("{scheme} {ADMIN}")).send().await.unwrap();
+        assert_eq!(asked.status().as_u16(), status, "{scheme}");
+    }
     assert_eq!(ask("POST", "/v2/status", "").await, 405);
     assert_eq!(ask("GET", "/v2/explain", "").await, 405);
     assert_eq!(ask("GET", "/jwks.json", "").await, 404);

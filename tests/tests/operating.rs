@@ -293,12 +293,15 @@ async fn a_stop_while_it_starts_ends_it(#[case] name: &str, #[case] number: u32,
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id())).ok()?;
         children.split_whitespace().next()?.parse().ok()
     };
-    let id = loop {
-        if let Some(id) = id().filter(|id| listens_for(*id, number)) {
-            break id;
+    let mut listening = None;
+    for _ in 0..10_000 {
+        listening = id().filter(|id| listens_for(*id, number));
+        if listening.is_some() {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
-    };
+    }
+    let id = listening.unwrap();
     assert!(Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().unwrap().success());
     process.wait_for("stopped while starting");
     assert!(process.wait().success());

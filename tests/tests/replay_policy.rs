@@ -173,8 +173,8 @@ async fn a_folder_of_tapes_is_run_and_summed_up() {
     let count = |name: &str| said[name].as_u64().unwrap();
     assert_eq!((output.status.code(), count("tapes"), count("changed"), count("failed")), (Some(1), 5, 2, 1), "{said}");
     assert_eq!((count("same"), count("unasked"), count("differs"), count("other_component")), (1, 1, 0, 0), "{said}");
-    assert_eq!(said["turned"], json!([{ "from": "permit", "to": "deny policy.denied", "tapes": 2 }]));
-    assert_eq!(said["told"].as_array().unwrap().len(), 3);
+    assert_eq!(said["changes"], json!([{ "from": "permit", "to": "deny policy.denied", "tapes": 2 }]));
+    assert_eq!(said["details"].as_array().unwrap().len(), 3);
     let text = String::from_utf8(run(&["--policy", "zoo.wasm"]).stdout).unwrap();
     assert!(text.contains("2 permit -> deny policy.denied") && text.contains("5 tapes: "), "{text}");
     assert!(text.contains("broken") && !text.contains('\u{1b}'), "{text}");

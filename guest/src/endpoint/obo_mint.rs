@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::credential::{self, InForm};
-
 use super::{Answer, expect_media_type, insert, json, refused, token_response};
 use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
 use crate::error::{Problem, RequestError};

@@ -4,7 +4,7 @@
 /// The longest address, in bytes (RFC 5321 §4.5.3.1.3).
 const MAX_ADDRESS: usize = 254;
 /// The longest local part, in bytes (RFC 5321 §4.5.3.1.1).
-const MAX_LOCAL: usize = 64;
+pub const MAX_LOCAL: usize = 64;
 
 /// An e-mail address: trimmed, with its ASCII letters in lowercase. An ASCII one is in its normal form; of others the host makes it. The
 /// domain may be a single label, such as `localhost`; a quoted local part and an address literal are refused.

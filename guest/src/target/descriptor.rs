@@ -43,23 +43,8 @@ fn host(ports: &impl Ports, client: &Client, descriptor: &Descriptor) -> Result<
         Match::None => return Err(not_found("the host is in another account")),
     }
     let user = live_user_of(ports, client, &machine)?;
-    Ok(Resolved {
-        kind: "host",
-        id: id::host(&machine.account.tenant, &machine.id),
-        obo_type: "host".into(),
-        tenant: machine.account.tenant.clone(),
-        scopes: user.scopes,
-        scopes_by: "directory",
-        expires_at: None,
-        chain: None,
-        actors: Vec::new(),
-        lineage: Vec::new(),
-        account: Some(AccountClaims::from(&machine.account)),
-        host: Some(HostClaim { id: machine.id, ophid: machine.ophid }),
-        provisional: false,
-        authentication: Authentication::default(),
-        bound: false,
-    })
+    let host = described("host", id::host(&machine.account.tenant, &machine.id), &machine.account);
+    Ok(Resolved { scopes: user.scopes, host: Some(HostClaim { id: machine.id, ophid: machine.ophid }), ..host })
 }
 
 /// The user whom a live host acts as.
@@ -131,23 +116,8 @@ fn provisional(ports: &impl Ports, client: &Client, account: &Account, email: &E
         KeyError::Malformed => Problem::at(RequestError::InvalidField, "id"),
         other => keys_failed(other),
     })?;
-    Ok(Resolved {
-        kind: "provisional",
-        id: id::provisional(&account.tenant, &digest),
-        obo_type: "envoy".into(),
-        tenant: account.tenant.clone(),
-        scopes: Some(scopes),
-        scopes_by: "provisional",
-        expires_at: None,
-        chain: None,
-        actors: Vec::new(),
-        lineage: Vec::new(),
-        account: Some(AccountClaims::from(account)),
-        host: None,
-        provisional: true,
-        authentication: Authentication::default(),
-        bound: false,
-    })
+    let envoy = described("envoy", id::provisional(&account.tenant, &digest), account);
+    Ok(Resolved { kind: "provisional", scopes: Some(scopes), scopes_by: "provisional", provisional: true, ..envoy })
 }
 
 /// What holds for every directory user: it is active, and protected ones need a client registered for them.
@@ -162,12 +132,18 @@ pub(super) fn check_user(client: &Client, user: &User) -> Result<(), Problem> {
 }
 
 fn directory_user(obo_type: &'static str, user: &User, account: &Account) -> Resolved {
+    let resolved = described(obo_type, id::user(&account.tenant, &user.id), account);
+    Resolved { scopes: user.scopes.clone(), ..resolved }
+}
+
+/// A subject that a descriptor names, in an account: a user or host of the directory, still without scopes.
+fn described(obo_type: &'static str, id: String, account: &Account) -> Resolved {
     Resolved {
         kind: obo_type,
-        id: id::user(&account.tenant, &user.id),
+        id,
         obo_type: obo_type.into(),
         tenant: account.tenant.clone(),
-        scopes: user.scopes.clone(),
+        scopes: None,
         scopes_by: "directory",
         expires_at: None,
         chain: None,

@@ -1,7 +1,7 @@
 //! Claims of a token whose signature is right: typed reading, nothing taken for granted.
 
 use serde_json::{Map, Value};
-use standin_guest::claims;
+use standin_guest::{claims, scope};
 
 /// A claim is not what its specification says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,7 @@ impl<'a> Claims<'a> {
             Some(Value::String(text)) => vec![text.as_str()],
             Some(list) => strings(list)?,
         };
-        let scopes = texts.into_iter().flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty());
-        Ok(Some(scopes.map(str::to_owned).collect()))
+        Ok(Some(texts.into_iter().flat_map(scope::split).collect()))
     }
 
     /// Seconds the token still lives, if it is live at all within the leeway.

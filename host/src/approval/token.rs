@@ -5,6 +5,7 @@ use standin_guest::caller::accepts_type;
 use standin_guest::chain::{Actor, ChainError};
 use standin_guest::facts::{Authentication, OF_TOKENS};
 use standin_guest::id;
+use standin_guest::mint::TYP_ACCESS_TOKEN;
 
 use super::claims::{Claims, Malformed, TimeFault};
 use super::proof::{Question, Unproven};
@@ -13,9 +14,6 @@ use crate::bindings::directory::{User, UserKey};
 use crate::bindings::types::Attribute;
 use crate::evidence::{SeenToken, TokenRole};
 use crate::registry::{Issuer, IssuerRole, SubjectKind, SubjectMapping};
-
-/// `typ` of the tokens we mint (RFC 9068 §2.1).
-const OUR_TYPE: &str = "at+jwt";
 
 impl From<Malformed> for Unproven {
     fn from(Malformed: Malformed) -> Self {
@@ -54,7 +52,7 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
     if token.issuer != settings.issuer || claims.text("iss")? != Some(settings.issuer.as_str()) {
         return Err(Unproven::TokenIssuer);
     }
-    if token.typ.as_deref() != Some(OUR_TYPE) {
+    if token.typ.as_deref() != Some(TYP_ACCESS_TOKEN) {
         return Err(Unproven::TokenType);
     }
     let addressed = claims.audience()?;

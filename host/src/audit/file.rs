@@ -1,7 +1,8 @@
 //! The file under the log: that it is still the one at its path and as long as it was left, and that nobody else can write it.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use rustix::fs::OFlags;
 use super::line::Mark;
 use super::tail::{self, Rest};
 use super::writer::Sink;
+use crate::guard::{self, GuardError};
 
 /// How the file at the log's path is not the one that is written, or not as it was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,23 +40,16 @@ pub enum Displaced {
 
 /// Why nobody should keep a log in this place.
 #[derive(Debug, thiserror::Error)]
-pub enum UnsafePlace {
-    /// Others than the owner may write there.
-    #[error("{} can be written by others (mode {mode:04o}); take that away with `chmod go-w`", path.display())]
-    Mode {
-        /// The folder or the file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Somebody else may do with it as he likes.
-    #[error("{} belongs to another user (uid {uid})", path.display())]
-    Owner {
-        /// The folder or the file.
-        path: PathBuf,
-        /// Whose it is.
-        uid: u32,
-    },
+#[error("{} can be written by others: {source}{}", path.display(), remedy(source))]
+pub struct UnsafePlace {
+    /// The folder or the file.
+    pub path: PathBuf,
+    /// How.
+    pub source: GuardError,
+}
+
+fn remedy(fault: &GuardError) -> &'static str {
+    if matches!(fault, GuardError::Writable { .. }) { "; take that away with `chmod go-w`" } else { "" }
 }
 
 /// What a log is written to: a file and where it was opened.
@@ -168,33 +163,21 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 
+/// Beside the log, under its name with this behind it.
+pub(super) fn beside(log: &Path, suffix: &str) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Whether nobody but the owner, who is us or root, can write in the log's folder.
-pub(super) fn check_folder(path: &Path) -> Result<(), CheckError> {
+pub(super) fn check_folder(path: &Path) -> Result<(), UnsafePlace> {
     let folder = folder(path);
-    check(folder, &std::fs::metadata(folder)?)
+    let checked = guard::open_folder(folder).and_then(|opened| guard::check_private_folder(opened.as_fd()));
+    checked.map_err(|source| UnsafePlace { path: folder.to_owned(), source })
 }
 
 /// The same of an opened file.
-pub(super) fn check_file(path: &Path, file: &File) -> Result<(), CheckError> {
-    check(path, &file.metadata()?)
-}
-
-/// Why a place is not known to be safe.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CheckError {
-    #[error(transparent)]
-    Unsafe(#[from] UnsafePlace),
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-fn check(path: &Path, found: &Metadata) -> Result<(), CheckError> {
-    let (mode, uid) = (found.mode() & 0o7777, found.uid());
-    if mode & 0o022 != 0 {
-        return Err(UnsafePlace::Mode { path: path.to_owned(), mode }.into());
-    }
-    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
-        return Err(UnsafePlace::Owner { path: path.to_owned(), uid }.into());
-    }
-    Ok(())
+pub(super) fn check_file(path: &Path, file: &File) -> Result<(), UnsafePlace> {
+    guard::check_file(file.as_fd()).map_err(|source| UnsafePlace { path: path.to_owned(), source })
 }

@@ -1,9 +1,9 @@
 //! The head: a small file beside the log that says how far the log reaches, so that a log cut off at its end is noticed.
 //!
-//! It has two slots of one sector each, written in turn, so that a write that a crash tears never destroys the last good one. Each slot is
-//! sealed with HMAC-SHA256. From the first write on both are there, and the older one is that of the write before: beside a slot that is
-//! spoiled the log has to reach beyond the other, because the log is always written first. It says nothing about someone who puts back an older log together with its older head; only a checkpoint kept
-//! elsewhere does.
+//! It has two slots of one sector each, written in turn, so that a write that a crash tears never destroys the last good one. Each slot
+//! is sealed with HMAC-SHA256. From the first write on both are there, and the older one is that of the write before: beside a slot
+//! that is spoiled the log has to reach beyond the other, because the log is always written first. It says nothing about someone who
+//! puts back an older log together with its older head; only a checkpoint kept elsewhere does.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use aws_lc_rs::hmac;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::file::{CheckError, Displaced, LogFile};
+use super::file::{Displaced, LogFile, UnsafePlace, beside};
 use super::line::Mark;
 use crate::hex;
 
@@ -72,9 +72,7 @@ pub(super) enum Found {
 
 /// `<log>.head`.
 pub(super) fn path_of(log: &Path) -> PathBuf {
-    let mut name = log.as_os_str().to_owned();
-    name.push(".head");
-    PathBuf::from(name)
+    beside(log, ".head")
 }
 
 /// The log whose head this is.
@@ -184,7 +182,7 @@ impl HeadFile {
     }
 
     /// Whether nobody else may write it.
-    pub(super) fn check(&self) -> Result<(), CheckError> {
+    pub(super) fn check(&self) -> Result<(), UnsafePlace> {
         super::file::check_file(self.placed.path(), &self.file)
     }
 

@@ -15,6 +15,8 @@ pub(super) type Hash = [u8; 32];
 pub(super) const GENESIS: Hash = [0; 32];
 /// The `event` of the line that says that an operator accepted damage.
 pub(super) const DAMAGE_ACCEPTED: &str = "damage_accepted";
+/// The `event` of a checkpoint's line.
+pub(super) const CHECKPOINT: &str = "checkpoint";
 /// The `event` of the line that begins a file after another one.
 pub(super) const CONTINUED: &str = "continued";
 /// The `event` of the line that says which files were removed.

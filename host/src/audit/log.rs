@@ -4,6 +4,9 @@
 //! appender writes itself. Checkpoints, the head of an `Os` log, counts of anonymous failures and attempts to set a failed log right are
 //! the business of a background task.
 
+mod files;
+mod rotation;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -15,6 +18,7 @@ use tokio::sync::{Mutex, Notify, RwLock as Gate};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 
+use self::files::{Files, Queue, Stamped};
 use super::anonymous::Counter;
 use super::head::SealKey;
 use super::line::{self, Body, Mark};
@@ -25,12 +29,7 @@ use crate::hex;
 use crate::keys::Keys;
 use crate::record::Event;
 
-use files::{Files, Queue, Stamped};
-
-mod files;
-mod turn;
-
-pub use turn::Rotated;
+pub use self::rotation::Rotated;
 
 /// The `typ` of a checkpoint's JWS.
 pub const CHECKPOINT_TYP: &str = "standin-audit+jws";
@@ -126,7 +125,7 @@ impl AuditLog {
             covered: std::sync::Mutex::new(covered),
             checkpointing: Mutex::new(()),
             gate: Gate::new(()),
-            turn_after: std::sync::Mutex::new(Duration::ZERO),
+            rotate_after: std::sync::Mutex::new(Duration::ZERO),
             wake: Arc::new(Notify::new()),
             closing: AtomicBool::new(false),
         });
@@ -163,12 +162,7 @@ impl Audit for AuditLog {
             return Ok(());
         }
         let body = Body::new(event.json)?;
-        let open = inner.gate.read().await;
-        let at = match &inner.queue {
-            Some(queue) => queue.write(vec![Stamped { time: now, body }]).await?,
-            None => inner.files.commit(now, std::iter::once((now, &body)))?,
-        };
-        drop(open);
+        let at = inner.write(vec![Stamped { time: now, body }]).await?;
         inner.wake_at(at);
         Ok(())
     }
@@ -222,7 +216,7 @@ struct Inner {
     /// Writers pass; while a file is closed and the next begun they wait.
     gate: Gate<()>,
     /// No further attempt to close a file for its size before this.
-    turn_after: std::sync::Mutex<Duration>,
+    rotate_after: std::sync::Mutex<Duration>,
     wake: Arc<Notify>,
     closing: AtomicBool,
 }
@@ -275,7 +269,7 @@ impl Inner {
         {
             tracing::error!(%error, "no audit checkpoint");
         }
-        self.turn_when_large().await;
+        self.rotate_when_large().await;
     }
 
     /// Writes what was only counted: of windows that ended, or of all.
@@ -348,7 +342,7 @@ impl Inner {
         let claims = json!({ "seq": at.seq, "hash": hash, "time": line::time(now) }).to_string();
         let keys = Arc::clone(&*self.keys.read().unwrap_or_else(PoisonError::into_inner));
         let jws = timeout(limit, keys.sign(None, CHECKPOINT_TYP, &claims)).await.map_err(|_| AuditError::TimedOut)??;
-        let mut checkpoint = json!({ "event": "checkpoint", "head": { "seq": at.seq, "hash": hash }, "jws": jws });
+        let mut checkpoint = json!({ "event": line::CHECKPOINT, "head": { "seq": at.seq, "hash": hash }, "jws": jws });
         if let (Some(number), Some(members)) = (closes, checkpoint.as_object_mut()) {
             members.insert("closes".to_owned(), number.into());
         }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::file::{self, CheckError, LogFile, UnsafePlace, sync_folder};
+use super::file::{self, LogFile, UnsafePlace, beside, sync_folder};
 use super::head::{self, Found, Head, HeadFile, SealKey};
 use super::line::{self, Body, Mark};
 use super::tail::{self, Rest};
 use super::writer::Writer;
 use super::{rotate, series};
 use crate::clock::Clock;
+use crate::guard::GuardError;
 
 /// How many torn tails of one log may lie about.
 const MAX_TORN: u32 = 1_000;
@@ -35,7 +36,7 @@ pub enum OpenError {
     NotAFile,
     /// Others may write there: what they do to the log would be found too late.
     #[error("the audit log is not safe: {0}")]
-    Unsafe(#[from] UnsafePlace),
+    Unsafe(#[source] UnsafePlace),
     /// Another writer has it open.
     #[error("the audit log is in use by another writer")]
     Locked,
@@ -110,11 +111,13 @@ impl OpenError {
     }
 }
 
-impl From<CheckError> for OpenError {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::Unsafe(place) => Self::Unsafe(place),
-            CheckError::Io(error) => Self::Io(error),
+impl From<UnsafePlace> for OpenError {
+    fn from(place: UnsafePlace) -> Self {
+        match place.source {
+            GuardError::Io(errno) => Self::Io(errno.into()),
+            GuardError::NoFile | GuardError::Owner(_) | GuardError::Writable { .. } | GuardError::Folder { .. } => {
+                Self::Unsafe(place)
+            }
         }
     }
 }
@@ -383,13 +386,9 @@ fn set_aside(path: &Path, file: &File, from: u64) -> Result<String, OpenError> {
 
 fn torn_file(path: &Path) -> Result<(String, File), OpenError> {
     for number in 1..=MAX_TORN {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".torn-{number}"));
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
-            Ok(file) => {
-                let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-                return Ok((name, file));
-            }
+        let aside = beside(path, &format!(".torn-{number}"));
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside) {
+            Ok(file) => return Ok((series::name(&aside), file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(OpenError::Io(error)),
         }

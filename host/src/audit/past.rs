@@ -49,7 +49,12 @@ mod tests {
 
     #[test]
     fn a_line_that_cannot_be_read_stops_nothing() {
-        let asked = r#"{"caller":{"kind":"client","id":"client:a","tenants":[],"provisional":false,"attributes":[]},"subject":{"kind":"user","id":"user:t:b","tenants":["t"],"provisional":false,"attributes":[{"name":"protected","value":"false"}]},"chain":[],"tenant":"t","audience":[],"scope":[],"ttl":9,"flow":"local","step":null,"now":1,"attributes":[]}"#;
+        let asked = concat!(
+            r#"{"caller":{"kind":"client","id":"client:a","tenants":[],"provisional":false,"attributes":[]},"#,
+            r#""subject":{"kind":"user","id":"user:t:b","tenants":["t"],"provisional":false,"#,
+            r#""attributes":[{"name":"protected","value":"false"}]},"#,
+            r#""chain":[],"tenant":"t","audience":[],"scope":[],"ttl":9,"flow":"local","step":null,"now":1,"attributes":[]}"#
+        );
         let event =
             |id: &str| format!(r#"{{"event":"attempt","correlation_id":"{id}","decision":{{"policy":"d","asked":{asked}}}}}"#);
         let long = "x".repeat(2 << 20);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::file::folder;
+use super::file::{beside, folder};
 use super::head;
 use super::line::{self, Line, MAX_LINE, Mark};
 
@@ -16,12 +16,6 @@ const DIGITS: usize = 6;
 pub(super) struct Closed {
     pub(super) number: u64,
     pub(super) path: PathBuf,
-}
-
-fn beside(log: &Path, suffix: &str) -> PathBuf {
-    let mut name = log.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// `<log>.000001`.

@@ -21,6 +21,17 @@ use crate::keys::{Keys, KeysError, VerifyingKey};
 use crate::record::Event;
 use crate::registry::Algorithm;
 
+/// Waits for it, not for ever.
+pub(super) async fn until(what: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited in vain");
+}
+
 /// A clock that a test moves.
 #[derive(Debug)]
 pub(super) struct TestClock(AtomicU64);

@@ -1,6 +1,9 @@
 //! Reading a log back, all its files: finds the first line that was changed, removed, moved or added, a file that is missing or in another's
 //! place, a log that was cut off, and a checkpoint that nobody of ours signed; and says what it could not check.
 
+mod jws;
+mod walk;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -10,9 +13,6 @@ use serde::Serialize;
 
 use super::head::{self, Found, SealKey};
 use super::series::{self, NoLog};
-
-mod jws;
-mod walk;
 
 /// What a log is checked against. The less is given, the more a clever forger could have done unseen; [`Report::unchecked`] lists it.
 #[derive(Default)]
@@ -229,7 +229,7 @@ pub struct Place {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Nothing is wrong, as far as it could be checked, and no damage was ever accepted.
     pub ok: bool,

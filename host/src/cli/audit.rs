@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use standin::audit::verify::{Report, VerifyOptions, verify};
 use standin::audit::{CHECKPOINT_TYP, SealKey, accept_damage};
-use standin::bounded;
 use standin::clock::SystemClock;
 use standin::config::Config;
 use standin::keys::files::{self, FileKeys, KeyFolder};
@@ -18,7 +17,7 @@ use standin::keys::jwk::KeySet;
 use standin::keys::{Keys as _, is_signed_by};
 
 use super::out::say;
-use super::{BadConfig, Refused, print_json, term};
+use super::{BadConfig, Refused, print_json, read, term};
 
 /// The longest JWK set or checkpoint file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -78,7 +77,9 @@ fn check(args: &Verify) -> anyhow::Result<()> {
     let seal = folder.as_deref().map(|folder| files::hmac_key(folder, standin::AUDIT_SEAL)).transpose()?;
     let seal = seal.map(|key| SealKey::new(*key.expose()));
     let keys = match (&args.jwks, folder) {
-        (Some(path), _) => Some(KeySet::parse(&read(path)?).with_context(|| format!("{} is no JWK set", path.display()))?),
+        (Some(path), _) => {
+            Some(KeySet::parse(&read(path, MAX_FILE)?).with_context(|| format!("{} is no JWK set", path.display()))?)
+        }
         (None, Some(folder)) => Some(KeySet::parse(public_keys(&folder)?.as_bytes())?),
         (None, None) => None,
     };
@@ -133,9 +134,4 @@ fn accept(args: &AcceptDamage) -> anyhow::Result<()> {
             Err(Refused.into())
         }
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let read = std::fs::File::open(path).and_then(|file| bounded::read(file, MAX_FILE));
-    read.with_context(|| format!("cannot read {}", path.display()))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use standin::bounded::MARK;
 use standin::clock::{Clock as _, SystemClock};
 use standin::config::Config;
 use toml_edit::DocumentMut;
@@ -18,8 +19,6 @@ use super::{BadConfig, Usage};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether that one is done.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The byte-order mark.
-const MARK: char = '\u{feff}';
 
 /// Changes the file that `path` leads to. Faults in what would come out are told by the `options` that it was made from.
 pub(super) fn edit(
@@ -51,6 +50,7 @@ pub(super) fn edit(
 /// Keeps other edits out until it is dropped, also by the end of the process.
 fn hold(path: &Path) -> anyhow::Result<File> {
     let clock = SystemClock::default();
+    let began = clock.monotonic();
     loop {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         match file.try_lock() {
@@ -61,7 +61,7 @@ fn hold(path: &Path) -> anyhow::Result<File> {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
-        if clock.monotonic() > PATIENCE {
+        if clock.monotonic().saturating_sub(began) > PATIENCE {
             bail!("{} is being changed by another edit", path.display());
         }
         std::thread::sleep(PAUSE);

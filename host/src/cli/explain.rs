@@ -9,7 +9,7 @@ use standin::types::Request;
 
 use super::admin::AdminArgs;
 use super::out::say;
-use super::request::{RequestArgs, as_json, told};
+use super::request::{RequestArgs, as_json};
 use super::{Refused, print_json, term};
 
 /// Does everything but sign, and shows every check, ceiling and reason. The attempt is recorded as a dry run.
@@ -55,9 +55,6 @@ async fn here(config: Config, request: Request) -> anyhow::Result<Value> {
     standin.close().await?;
     Ok(match explained {
         Ok(page) => serde_json::from_str(&page)?,
-        Err(failure) => serde_json::json!({
-            "outcome": if failure.status >= 500 { "fail" } else { "deny" }, "correlation_id": failure.correlation_id,
-            "failure": told(&failure),
-        }),
+        Err(failure) => standin::explained_failure(&failure),
     })
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::out::{say, tell};
-use super::request::{RequestArgs, told};
+use super::request::RequestArgs;
 use super::{Refused, print_json, term};
 
 /// Mints one token through the embedding API. The token goes to standard output, everything else to standard error.
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         Err(failure) => {
             if args.json {
-                let mut page = told(&failure);
+                let mut page = standin::failure_members(&failure);
                 page.insert("ok".to_owned(), json!(false));
                 page.insert("correlation_id".to_owned(), json!(failure.correlation_id));
                 print_json(&page)?;

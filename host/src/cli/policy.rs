@@ -12,16 +12,15 @@ mod status;
 mod subject;
 mod verify;
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use standin::bounded;
 
-use super::block_on;
+use super::{block_on, read, read_text};
 
 /// The longest module, in bytes.
 const MAX_MODULE: u64 = 256 << 20;
@@ -79,16 +78,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => block_on(status::run(args)),
         Command::Rollback(args) => block_on(rollback::run(args)),
     }
-}
-
-fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
-    let read = File::open(path).and_then(|file| bounded::read(file, most));
-    read.with_context(|| format!("cannot read {}", path.display()))
-}
-
-fn read_text(path: &Path, most: u64) -> anyhow::Result<String> {
-    let read = File::open(path).and_then(|file| bounded::text(file, most));
-    read.with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Nobody else may write a module that is made here, whatever the umask: a server would refuse it.

@@ -2,18 +2,17 @@
 
 mod folder;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use standin::bounded;
 use standin::replay::{Decided, Difference, Divergence, Replayed, Replayer, WhatIf};
 use standin::tape::TapeKey;
 use standin::tape::file::{Header, Opened};
 
 use super::out::{plain, say};
-use super::{Refused, print_json, term};
+use super::{Refused, print_json, read, term};
 
 /// The longest component or module, in bytes.
 const MAX_WASM: u64 = 256 << 20;
@@ -61,9 +60,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let key = TapeKey::read(&args.key).context("the key")?;
-    let component = args.component.as_deref().map(read).transpose()?;
+    let component = args.component.as_deref().map(|path| read(path, MAX_WASM)).transpose()?;
     let replayer = Replayer::new(component.as_deref().unwrap_or(standin::COMPONENT))?;
-    let judge = |module: &PathBuf| anyhow::Ok(replayer.policy(&read(module)?, usize::from(args.memory) << 20)?);
+    let judge = |module: &PathBuf| anyhow::Ok(replayer.policy(&read(module, MAX_WASM)?, usize::from(args.memory) << 20)?);
     let judge = args.policy.as_ref().map(judge).transpose()?;
     if args.tape.is_dir() {
         let same = folder::replay(&args.tape, &key, &replayer, judge, args.json).await?;
@@ -84,11 +83,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     if done { Ok(()) } else { Err(Refused.into()) }
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let read = std::fs::File::open(path).and_then(|file| bounded::read(file, MAX_WASM));
-    read.with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// What is printed.

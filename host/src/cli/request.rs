@@ -1,11 +1,11 @@
 //! What `mint` and `explain` ask for, as arguments.
 
 use std::env::VarError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
-use standin::types::{ClientSecret, Credential, Descriptor, Failure, IdType, Request, Subject, Token};
+use standin::types::{ClientSecret, Credential, Descriptor, IdType, Request, Subject, Token};
 use standin::{account_of_token, bounded};
 
 use super::{ConfigArg, Usage};
@@ -121,14 +121,6 @@ fn with_prefix(id: &str, prefixes: &[&str]) -> String {
     }
 }
 
-/// What a failure tells, as members of a JSON object: `field` and `acr` only where there is one.
-pub(crate) fn told(failure: &Failure) -> Map<String, Value> {
-    let Failure { code, oauth_error, status, message, correlation_id: _, retry_after: _, attributes } = failure;
-    let fixed = [("code", json!(code)), ("error", json!(oauth_error)), ("status", json!(status)), ("message", json!(message))];
-    let found = ["field", "acr"].into_iter().filter_map(|name| Some((name, standin::attribute(attributes, name)?)));
-    fixed.into_iter().chain(found).map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
 /// A secret: from the file, or else from the environment; `otherwise` says what else can be done.
 pub(crate) fn secret(file: Option<&PathBuf>, variable: &str, otherwise: &str) -> anyhow::Result<String> {
     let Some(file) = file else {
@@ -181,18 +173,16 @@ pub(crate) fn as_json(request: &Request) -> Value {
     caller.into_iter().chain(subject).chain(rest).map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<String> {
-    let (name, read) = match file.as_os_str() == "-" {
-        true => ("standard input".into(), bounded::text(std::io::stdin(), MAX_FILE)),
-        false => (file.to_string_lossy(), std::fs::File::open(file).and_then(|opened| bounded::text(opened, MAX_FILE))),
+fn read(file: &Path) -> anyhow::Result<String> {
+    let text = match file.as_os_str() == "-" {
+        true => bounded::text(std::io::stdin(), MAX_FILE).context("cannot read standard input")?,
+        false => super::read_text(file, MAX_FILE)?,
     };
-    Ok(read.with_context(|| format!("cannot read {name}"))?.trim().to_owned())
+    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use standin::types::Attribute;
-
     use super::*;
 
     #[test]
@@ -201,31 +191,5 @@ mod tests {
         assert_eq!(with_prefix("email.alice@example.com", &["email."]), "email.alice@example.com");
         assert_eq!(with_prefix("edge-7", &["ophid.", "host_id."]), "ophid.edge-7");
         assert_eq!(with_prefix("host_id.7", &["ophid.", "host_id."]), "host_id.7");
-    }
-
-    #[test]
-    fn a_failure_tells_its_field_and_its_acr_where_it_has_them() {
-        let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: json!(value).to_string() };
-        let mut failure = Failure {
-            code: "policy.step_up".into(),
-            oauth_error: "insufficient_user_authentication".into(),
-            status: 400,
-            message: "stronger".into(),
-            correlation_id: "c".into(),
-            retry_after: None,
-            attributes: vec![attribute("acr", "high"), attribute("other", "x")],
-        };
-        let page = json!({
-            "code": "policy.step_up", "error": "insufficient_user_authentication", "status": 400, "message": "stronger",
-        });
-        let mut expected = page.clone();
-        expected["acr"] = json!("high");
-        assert_eq!(Value::from(told(&failure)), expected);
-        failure.attributes = vec![attribute("field", "scope")];
-        expected = page.clone();
-        expected["field"] = json!("scope");
-        assert_eq!(Value::from(told(&failure)), expected);
-        failure.attributes.clear();
-        assert_eq!(Value::from(told(&failure)), page);
     }
 }

@@ -21,12 +21,12 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// What those may have together whom nobody knows yet.
+    /// The most that unauthenticated requests hold together.
     pub(super) fn quarter(places: usize) -> usize {
         (places / 4).max(1)
     }
 
-    /// What may be in flight of what came in by one entrance, so that somebody else always finds a slot.
+    /// The most in flight from one entrance, so that others find a slot.
     pub(super) fn share(places: usize) -> usize {
         places - places / 4
     }
@@ -50,7 +50,7 @@ pub(super) enum Status {
     Waiting(Hold, u64),
     /// It is its turn, and it has not come yet; for so many looks.
     Called(Hold, u8),
-    /// It computes since.
+    /// It computes, and since when.
     Computing(Hold, Duration),
     /// There is no place for it.
     Refused,

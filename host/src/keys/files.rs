@@ -42,8 +42,8 @@ pub enum KeyFileError {
         /// Its mode.
         mode: u32,
     },
-    /// Somebody else owns the folder.
-    #[error("{0}: the folder belongs to another user")]
+    /// Somebody else owns it.
+    #[error("{0}: it belongs to another user")]
     Owner(PathBuf),
     /// Others may read or write the file, or it is not a regular one.
     #[error("{path}: mode {mode:04o}; it must be a regular file of mode 0600, 0400 or 0440")]

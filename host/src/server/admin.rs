@@ -31,7 +31,7 @@ use super::{ACCEPT_REST, ServerError};
 use crate::builder::{BuildError, LoadError};
 use crate::config::{Admin, AdminListener};
 use crate::policy::PLATFORM;
-use crate::standin::Standin;
+use crate::standin::{Standin, explained_failure};
 
 /// Connections at once; one answers one request.
 const CONNECTIONS: usize = 256;
@@ -43,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HEADERS: Duration = Duration::from_secs(2);
 /// The longest body, in bytes: a subject token and a caller's of the longest that may be configured, and what stands beside them.
 const MAX_BODY: usize = 192 * 1024;
+/// What stands before the secret, in any case (RFC 9110 §11.1).
+const SCHEME: &[u8] = b"Bearer ";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -217,7 +219,10 @@ impl Administration {
     /// Every live secret is compared, so that the time says nothing about which of them is near.
     fn knows(&self, request: &Request<Incoming>) -> bool {
         let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        let Some((b"Bearer ", secret)) = header.split_at_checked(7) else { return false };
+        let Some((scheme, secret)) = header.split_at_checked(SCHEME.len()) else { return false };
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return false;
+        }
         let shown = digest(&SHA256, secret);
         self.secrets.iter().fold(false, |known, secret| known | verify_slices_are_equal(secret, shown.as_ref()).is_ok())
     }
@@ -269,14 +274,7 @@ impl Administration {
             Ok(explained) => body(StatusCode::OK, explained),
             Err(failure) => {
                 let status = StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                page(
-                    status,
-                    &json!({
-                        "outcome": if failure.status >= 500 { "fail" } else { "deny" }, "correlation_id": failure.correlation_id,
-                        "failure": { "code": failure.code, "error": failure.oauth_error, "status": failure.status,
-                                     "message": failure.message },
-                    }),
-                )
+                page(status, &explained_failure(&failure))
             }
         }
     }

@@ -11,6 +11,7 @@ use http::header::{
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use standin_guest::error::{Error, RequestError, RuntimeError};
 use tokio::time::{Instant, timeout_at};
 
 use super::ServerOptions;
@@ -21,7 +22,6 @@ use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::clock::Clock;
 use crate::shared::failure;
 use crate::standin::{Standin, error_response};
-use standin_guest::error::{Error, RequestError, RuntimeError};
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// What frames the answer on its connection is ours to say: a length that is not the body's would make the rest of one answer the

@@ -114,7 +114,7 @@ impl Connections {
                 return;
             }
             () = self.unasked(seat) => return tracing::debug!(%from, "no request in time"),
-            () = seat.rests(self.idle_timeout) => return tracing::debug!(%from, "connection idle"),
+            () = seat.idle(self.idle_timeout) => return tracing::debug!(%from, "connection idle"),
             () = self.stopped() => {}
         }
         connection.as_mut().graceful_shutdown();

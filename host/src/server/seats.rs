@@ -142,19 +142,22 @@ impl Books {
         self.open += 1;
         self.peers.entry(peer).or_default().open += 1;
         self.conversations.insert(id, (peer, sender));
-        self.rests(peer, (id, id), true);
+        self.begin_rest(peer, (id, id));
         (id, receiver)
     }
 
-    /// Files or strikes a connection that rests.
-    fn rests(&mut self, peer: Peer, entry: (u64, u64), rests: bool) {
-        for resting in [Some(&mut self.resting), self.peers.get_mut(&peer).map(|of_peer| &mut of_peer.resting)] {
-            let Some(resting) = resting else { continue };
-            if rests {
-                resting.insert(entry)
-            } else {
-                resting.remove(&entry)
-            };
+    /// From now on the connection rests.
+    fn begin_rest(&mut self, peer: Peer, entry: (u64, u64)) {
+        self.resting.insert(entry);
+        if let Some(of_peer) = self.peers.get_mut(&peer) {
+            of_peer.resting.insert(entry);
+        }
+    }
+
+    fn end_rest(&mut self, peer: Peer, entry: (u64, u64)) {
+        self.resting.remove(&entry);
+        if let Some(of_peer) = self.peers.get_mut(&peer) {
+            of_peer.resting.remove(&entry);
         }
     }
 
@@ -166,7 +169,7 @@ impl Books {
         if let Some(of_peer) = self.peers.get_mut(&peer) {
             of_peer.leaving += 1;
         }
-        self.rests(peer, (since, id), false);
+        self.end_rest(peer, (since, id));
         metrics::counter!("standin_connections_dropped_total").increment(1);
     }
 
@@ -182,7 +185,7 @@ impl Books {
             conversation.begun += 1;
         });
         if before.open == 0 {
-            self.rests(peer, (before.since, id), false);
+            self.end_rest(peer, (before.since, id));
         }
         true
     }
@@ -198,7 +201,7 @@ impl Books {
         });
         let rests = conversation.borrow().open == 0;
         if rests {
-            self.rests(peer, (since, id), true);
+            self.begin_rest(peer, (since, id));
         }
         rests
     }
@@ -207,7 +210,7 @@ impl Books {
         let Some((peer, conversation)) = self.conversations.remove(&id) else { return };
         let Conversation { open, since, leaving, .. } = *conversation.borrow();
         if open == 0 && !leaving {
-            self.rests(peer, (since, id), false);
+            self.end_rest(peer, (since, id));
         }
         self.open -= 1;
         self.leaving -= usize::from(leaving);
@@ -257,12 +260,12 @@ impl Seat {
         self.until(|conversation| conversation.begun > 0).await;
     }
 
-    /// Resolves once nothing has been asked for `idle` to twice that long. Pings keep a connection alive; only requests keep its
+    /// Resolves once nothing has been asked for `least` to twice that long. Pings keep a connection alive; only requests keep its
     /// seat.
-    pub(super) async fn rests(&self, idle: Duration) {
+    pub(super) async fn idle(&self, least: Duration) {
         loop {
             let begun = self.conversation.borrow().begun;
-            tokio::time::sleep(idle).await;
+            tokio::time::sleep(least).await;
             let now = *self.conversation.borrow();
             if now.open == 0 && now.begun == begun {
                 return;

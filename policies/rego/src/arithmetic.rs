@@ -12,7 +12,7 @@ use crate::syntax::{name_of, path, text_of};
 /// What a request has of whole numbers.
 const FACTS: [&str; 4] = ["input.caller.attributes.auth_time", "input.now", "input.subject.attributes.auth_time", "input.ttl"];
 /// Builtins that say whole numbers, or nothing.
-const WHOLE: [&str; 19] = [
+const WHOLE: [&str; 18] = [
     "abs",
     "bits.and",
     "bits.lsh",
@@ -29,7 +29,6 @@ const WHOLE: [&str; 19] = [
     "semver.compare",
     "strings.count",
     "sum",
-    "time.add_date",
     "time.parse_duration_ns",
     "time.parse_rfc3339_ns",
 ];

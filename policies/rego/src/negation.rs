@@ -65,7 +65,7 @@ impl Negation {
         }
     }
 
-    /// A reference may come to nothing, by names that are there.
+    /// The first index in a reference that may be undefined; the reference itself may be.
     fn reference<'e>(&self, mut expression: &'e Expr) -> Option<&'e Expr> {
         loop {
             match expression {

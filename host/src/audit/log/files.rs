@@ -49,7 +49,7 @@ impl From<Refused> for AuditError {
 
 /// A file that was closed.
 #[derive(Debug)]
-pub(super) struct Turned {
+pub(super) struct ClosedFile {
     pub(super) file: String,
     pub(super) first: u64,
     pub(super) last: u64,
@@ -57,7 +57,7 @@ pub(super) struct Turned {
 
 /// Why the log goes on in the same file.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotTurned {
+pub(super) enum NotRotated {
     /// Something was written after what the closing line speaks of.
     #[error("something was written meanwhile")]
     Overtaken,
@@ -197,18 +197,24 @@ impl Files {
     }
 
     /// Closes the file with this line, which speaks of `at`, and goes on in a new one. Nothing is written meanwhile.
-    pub(super) fn rotate(&self, at: Mark, now: Duration, closing: &Body, observer: Observer<'_>) -> Result<Turned, NotTurned> {
+    pub(super) fn rotate(
+        &self,
+        at: Mark,
+        now: Duration,
+        closing: &Body,
+        observer: Observer<'_>,
+    ) -> Result<ClosedFile, NotRotated> {
         let mut head = self.head.lock().map_err(|_| AuditError::Closed)?;
         let mut guard = self.writer.lock().map_err(|_| AuditError::Closed)?;
         let writer = guard.as_mut().ok_or(AuditError::Closed)?;
         if writer.at() != at {
-            return Err(NotTurned::Overtaken);
+            return Err(NotRotated::Overtaken);
         }
         let committed = writer.commit(now, std::iter::once((now, closing)));
         self.noted(writer);
         committed.map_err(AuditError::from)?;
         let end = writer.at();
-        let turned = (|| -> io::Result<Follower> {
+        let followed = (|| -> io::Result<Follower> {
             writer.sink().sync()?;
             observer(Step::Closed);
             head.is_in_place().map_err(io::Error::other)?;
@@ -217,11 +223,11 @@ impl Files {
             observer(Step::Sealed);
             rotate::follow(&self.path, &mut head, end, None, now, observer)
         })();
-        let Follower { file, base, at, closed } = turned.map_err(AuditError::Write)?;
+        let Follower { file, base, at, closed } = followed.map_err(AuditError::Write)?;
         let first = writer.base().seq.saturating_add(1);
         *writer = Writer::new(Arc::new(file), writer.is_durable(), base, at);
         self.noted(writer);
-        Ok(Turned { file: series::name(&closed), first, last: end.seq })
+        Ok(ClosedFile { file: series::name(&closed), first, last: end.seq })
     }
 
     /// Records which closed files go, and removes them.

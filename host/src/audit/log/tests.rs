@@ -4,23 +4,13 @@ use super::*;
 use crate::approval::testing::World;
 use crate::audit::AuditCtx;
 use crate::audit::head::HeadFile;
-use crate::audit::testing::{Faults, FaultySink, Place, TestKeys, anonymous, event};
+use crate::audit::testing::{Faults, FaultySink, Place, TestKeys, anonymous, event, until};
 use crate::audit::writer::Writer;
 use crate::bindings::types::Attribute;
 use crate::evidence::Evidence;
 use crate::keys::KeysError;
 use crate::record;
 use crate::shared::{Unrecorded, recorded};
-
-async fn until(what: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if what() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("waited in vain");
-}
 
 fn events_of(place: &Place, kind: &str) -> Vec<serde_json::Value> {
     place.lines().into_iter().filter(|line| line["event"] == kind).collect()

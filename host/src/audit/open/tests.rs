@@ -2,7 +2,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::audit::head;
-use crate::audit::testing::{Place, event};
+use crate::audit::testing::{Place, event, until};
 use crate::audit::{Audit, AuditLog, Durability, LogOptions};
 
 async fn written(place: &Place, events: usize) -> AuditLog {
@@ -25,9 +25,8 @@ async fn crashed() -> Place {
     let place = Place::new();
     let log = written(&place, 10).await;
     // The head follows after the append was answered.
-    while !matches!(head::read(&place.path, Some(&place.seal)).unwrap(), Found::Valid(head) if head.at.seq == 10) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let followed = || matches!(head::read(&place.path, Some(&place.seal)).unwrap(), Found::Valid(head) if head.at.seq == 10);
+    until(followed).await;
     let copy = place.crashed();
     drop(log);
     copy
@@ -193,7 +192,9 @@ async fn what_others_can_write_is_no_place_for_a_log(#[case] folder: bool, #[cas
     let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     let (path, before) = if folder { (place.path.parent().unwrap(), 0o700) } else { (place.path.as_path(), 0o600) };
     set(path, mode);
-    assert!(matches!(refused(&place), OpenError::Unsafe(UnsafePlace::Mode { mode: found, .. }) if found == mode));
+    assert!(
+        matches!(refused(&place), OpenError::Unsafe(UnsafePlace { source: GuardError::Writable { mode: found }, .. }) if found == mode)
+    );
     assert!(matches!(check_place(&place.path), Err(OpenError::Unsafe(_))));
     // Whoever may only read does no harm.
     set(path, before | 0o055);

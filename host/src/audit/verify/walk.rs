@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::jws::{self, Claims};
 use super::{AcceptedDamage, Fault, Place, Removed, Report, VerifyOptions, Wrong};
 use crate::audit::head::{Found, Head};
-use crate::audit::line::{self, CONTINUED, Checkpoint, DAMAGE_ACCEPTED, GENESIS, Hash, Line, REMOVED};
+use crate::audit::line::{self, CHECKPOINT, CONTINUED, Checkpoint, DAMAGE_ACCEPTED, GENESIS, Hash, Line, REMOVED};
 use crate::audit::log::CHECKPOINT_REACH;
 use crate::audit::tail::{Lines, Piece};
 use crate::hex;
@@ -113,42 +113,24 @@ impl<'a> Walk<'a> {
             Found::Invalid => (None, Some(Wrong::HeadInvalid)),
             Found::Missing => (None, options.seal.map(|_| Wrong::HeadMissing)),
         };
-        let report = Report {
-            ok: false,
-            fault: None,
-            accepted: Vec::new(),
-            files: 0,
-            removed: None,
-            lines: 0,
-            checkpoints: 0,
-            signed: 0,
-            first: None,
-            last: None,
-            after_checkpoint: 0,
-            after_head: 0,
-            unchecked: Vec::new(),
-        };
-        // Before the first line stands what that line holds: a log may be closed before anything was written.
-        let (broken, recent) = (None, VecDeque::from([GENESIS]));
-        let (seq, hash, bytes, covered, has_checkpoints, unsigned) = (0, GENESIS, 0, 0, false, None);
-        let (begins, spot, before) = (None, Spot::default(), None);
         Self {
             options,
             head,
             head_fault,
             known,
-            report,
-            broken,
-            begins,
-            spot,
-            before,
-            seq,
-            hash,
-            bytes,
-            covered,
-            has_checkpoints,
-            unsigned,
-            recent,
+            report: Report::default(),
+            broken: None,
+            begins: None,
+            spot: Spot::default(),
+            before: None,
+            seq: 0,
+            hash: GENESIS,
+            bytes: 0,
+            covered: 0,
+            has_checkpoints: false,
+            unsigned: None,
+            // Before the first line stands what that line holds: a log may be closed before anything was written.
+            recent: VecDeque::from([GENESIS]),
         }
     }
 
@@ -206,7 +188,7 @@ impl<'a> Walk<'a> {
 
     fn line(&mut self, bytes: &[u8]) {
         let Some(line) = Line::read(bytes) else { return self.fault(Wrong::Malformed) };
-        self.has_checkpoints |= line.event.as_deref() == Some("checkpoint");
+        self.has_checkpoints |= line.event.as_deref() == Some(CHECKPOINT);
         if let Some(begins) = &mut self.begins {
             begins.elsewhere |= line.seq <= begins.seq;
         }
@@ -281,7 +263,7 @@ impl<'a> Walk<'a> {
         if self.head.is_some_and(|head| head.closed && self.seq > head.at.seq) {
             return Some(Wrong::Appended);
         }
-        if line.event.as_deref() == Some("checkpoint") {
+        if line.event.as_deref() == Some(CHECKPOINT) {
             return self.checkpoint(bytes).err();
         }
         let open = self.seq.saturating_sub(self.covered);

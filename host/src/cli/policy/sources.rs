@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
+use standin::bounded;
 use standin::policy::cases::{CaseError, Suite};
 use standin::policy::pack::{self, Fault, PackError, Package, Packed, Source};
 
@@ -50,10 +51,10 @@ impl Bundle {
         let cases = cases.and_then(|cases| cases.canonicalize().ok());
         bundle.collect(folder, "", cases.as_deref(), 0)?;
         if let Some(schema) = &args.schema {
-            bundle.add("schema.cedarschema", schema)?;
+            bundle.add("schema.cedarschema", schema, read_text)?;
         }
         if let Some(entities) = &args.entities {
-            bundle.add("entities.json", entities)?;
+            bundle.add("entities.json", entities, read_text)?;
         }
         if bundle.sources.is_empty() {
             bail!("{} holds no policies", folder.display());
@@ -94,17 +95,17 @@ impl Bundle {
             if path.is_dir() {
                 self.collect(&path, &format!("{name}/"), cases, depth + 1)?;
             } else {
-                self.add(&name, &path)?;
+                self.add(&name, &path, read_found)?;
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, name: &str, path: &Path) -> anyhow::Result<()> {
+    fn add(&mut self, name: &str, path: &Path, read: fn(&Path, u64) -> anyhow::Result<String>) -> anyhow::Result<()> {
         if let Some(other) = self.paths.insert(name.to_owned(), path.to_owned()) {
             bail!("{} and {} would both be {name}", other.display(), path.display());
         }
-        self.sources.push(Source { name: name.to_owned(), content: read_text(path, MAX_FILE)? });
+        self.sources.push(Source { name: name.to_owned(), content: read(path, MAX_FILE)? });
         Ok(())
     }
 
@@ -172,9 +173,9 @@ pub(super) fn suite(at: &Path) -> anyhow::Result<Suite> {
             continue;
         }
         if name == BASE {
-            base = Some(read_text(&path, MAX_FILE)?);
+            base = Some(read_found(&path, MAX_FILE)?);
         } else if Path::new(&name).extension().is_some_and(|extension| extension == "json") {
-            files.push((name, read_text(&path, MAX_FILE)?));
+            files.push((name, read_found(&path, MAX_FILE)?));
         }
     }
     let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
@@ -204,6 +205,11 @@ fn drawn(file: &str, text: &str, error: &serde_json::Error) -> String {
         source_line: source_line.chars().take(SHOWN).collect(),
     };
     format!("{}\n{}", fault.message, place_of(file, &fault, term::Stream::Err))
+}
+
+/// A file that lies in a folder; nobody has asked for a pipe that lies there.
+fn read_found(path: &Path, most: u64) -> anyhow::Result<String> {
+    bounded::text_file(path, most).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// What is in a folder, in the order of the names.

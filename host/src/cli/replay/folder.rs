@@ -33,6 +33,11 @@ enum Told {
 }
 
 impl Told {
+    /// Whether nothing would have come out otherwise.
+    fn is_same(&self) -> bool {
+        matches!(self, Self::Same | Self::Unasked)
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -49,9 +54,10 @@ impl Told {
 struct Sum {
     tapes: usize,
     counts: BTreeMap<&'static str, usize>,
-    turned: BTreeMap<(String, String), usize>,
+    changes: BTreeMap<(String, String), usize>,
     others: usize,
-    told: Vec<Value>,
+    /// Of each tape that is not the same, for JSON.
+    details: Vec<Value>,
 }
 
 /// Runs every tape; answers whether all of it was, or would have been, the same.
@@ -67,6 +73,7 @@ pub(super) async fn replay(
         bail!("{} holds no tapes", folder.display());
     }
     let mut sum = Sum::default();
+    let mut same = true;
     for path in &tapes {
         let told = match Opened::read(path, key) {
             Ok(tape) => {
@@ -75,10 +82,11 @@ pub(super) async fn replay(
             }
             Err(error) => Told::Failed(error.to_string()),
         };
+        same &= told.is_same();
         sum.add(path, told, as_json)?;
     }
     sum.show(as_json, replayer.component())?;
-    Ok(sum.counts.keys().all(|name| matches!(*name, "same" | "unasked")))
+    Ok(same)
 }
 
 async fn one(tape: &Opened, replayer: &Replayer, judge: Option<Arc<dyn Judge>>) -> Told {
@@ -116,13 +124,13 @@ impl Sum {
         let what = match &told {
             Told::Same | Told::Unasked => return Ok(()),
             Told::Changed(from, to) => {
-                *self.turned.entry((from.clone(), to.clone())).or_default() += 1;
+                *self.changes.entry((from.clone(), to.clone())).or_default() += 1;
                 format!("{from} -> {to}")
             }
             Told::Differs(what) | Told::Failed(what) => what.clone(),
         };
         if as_json {
-            self.told.push(json!({ "file": path, "result": told.name(), "what": what }));
+            self.details.push(json!({ "file": path, "result": told.name(), "what": what }));
             return Ok(());
         }
         let name = term::Stream::Out.red(&format!("{:<8}", told.name()));
@@ -131,18 +139,18 @@ impl Sum {
 
     fn show(&self, as_json: bool, component: &str) -> anyhow::Result<()> {
         if as_json {
-            let turned = self.turned.iter().map(|((from, to), tapes)| json!({ "from": from, "to": to, "tapes": tapes }));
+            let changes = self.changes.iter().map(|((from, to), tapes)| json!({ "from": from, "to": to, "tapes": tapes }));
             let count = |name| self.counts.get(name).copied().unwrap_or_default();
             return print_json(&json!({
                 "component": component, "tapes": self.tapes, "other_component": self.others, "same": count("same"),
                 "unasked": count("unasked"), "changed": count("changed"), "differs": count("differs"), "failed": count("failed"),
-                "turned": turned.collect::<Vec<_>>(), "told": self.told,
+                "changes": changes.collect::<Vec<_>>(), "details": self.details,
             }));
         }
         let noun = if self.tapes == 1 { "tape" } else { "tapes" };
         let counts: Vec<String> = self.counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
         say!("{} {noun}: {}", term::Stream::Out.bold(&self.tapes.to_string()), counts.join(", "))?;
-        for ((from, to), count) in &self.turned {
+        for ((from, to), count) in &self.changes {
             say!("  {count} {from} -> {to}")?;
         }
         if self.others > 0 {

@@ -127,7 +127,7 @@ impl ExplainRequest {
             actor: None,
             audience: self.audience,
             resource: Vec::new(),
-            scope: self.scope.split_whitespace().map(str::to_owned).collect(),
+            scope: standin_guest::scope::split(&self.scope),
             requested_token_type: None,
             requested_ttl: self.ttl,
             step: self.step,

@@ -102,14 +102,14 @@ async fn several_requests_on_one_connection_count_until_the_last_ends() {
 }
 
 #[tokio::test]
-async fn it_rests_only_where_nothing_is_asked() {
+async fn it_is_idle_only_where_nothing_is_asked() {
     let seats = Seats::new(1, 1);
     let one = seat(&seats, 1).await;
     let asking = one.begin().unwrap();
-    assert!(timeout(6 * SHORT, one.rests(SHORT)).await.is_err());
+    assert!(timeout(6 * SHORT, one.idle(SHORT)).await.is_err());
     drop(asking);
-    assert!(timeout(LONG, one.rests(SHORT)).await.is_ok());
-    let rests = one.rests(10 * SHORT);
+    assert!(timeout(LONG, one.idle(SHORT)).await.is_ok());
+    let idle = one.idle(10 * SHORT);
     let asking = async {
         for _ in 0..30 {
             tokio::time::sleep(SHORT).await;
@@ -117,7 +117,7 @@ async fn it_rests_only_where_nothing_is_asked() {
         }
     };
     tokio::select! {
-        () = rests => panic!("it was asked all the time"),
+        () = idle => panic!("it was asked all the time"),
         () = asking => {}
     }
 }

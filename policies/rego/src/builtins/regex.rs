@@ -119,7 +119,7 @@ impl Reader<'_> {
         if self.rest.next_if_eq(&'?').is_some() {
             self.written.push('?');
         }
-        // Of one more, RE2 says that it is none.
+        // RE2 refuses a second repetition.
         let more = self.rest.peek().is_some_and(|next| matches!(next, '*' | '+' | '?' | '{'));
         (!more).then_some(sign == '{')
     }

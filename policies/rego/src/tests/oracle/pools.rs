@@ -4,7 +4,7 @@ mod forms;
 mod values;
 
 use self::forms::{CIDRS, DURATIONS, GLOBBED, GLOBS, MOMENTS, REGEXES, TIMES, VERBS, ZONES};
-use self::values::{BASE64, BASES, DIGITS, HEX, JSONS, NUMBERS, SEMVERS, TEXTS, UNITS, WORDS};
+use self::values::{BASE64, BASES, DIGITS, HEX, JSONS, LIKELY_SEMVERS, LIKELY_UNITS, NUMBERS, SEMVERS, TEXTS, UNITS, WORDS};
 use super::chance::{Chance, number, text};
 use super::term::Term;
 
@@ -121,6 +121,81 @@ pub(super) fn argument(slot: Slot, chance: &mut Chance) -> Term {
     if !matches!(slot, Slot::Document | Slot::Decimal) && chance.once_in(8) { any(chance, 2) } else { meant(slot, chance) }
 }
 
+fn ordered(chance: &mut Chance) -> Term {
+    let texts = chance.once_in(2);
+    let items = chance.some(5, |chance| if texts { pick(chance, &TEXTS) } else { digits(chance, &NUMBERS[..19]) });
+    either(chance, items)
+}
+
+fn collection(chance: &mut Chance) -> Term {
+    match chance.below(4) {
+        0 => Term::Array(chance.some(6, |chance| any(chance, 1))),
+        1 => Term::Set(chance.some(6, |chance| any(chance, 1))),
+        2 => object(chance, 1),
+        _ => either(chance, Vec::new()),
+    }
+}
+
+fn texts(chance: &mut Chance) -> Term {
+    let items = chance.some(4, |chance| pick(chance, &TEXTS));
+    either(chance, items)
+}
+
+fn numbers(chance: &mut Chance) -> Term {
+    let wide = chance.once_in(2);
+    let items = chance.some(4, |chance| if wide { digits(chance, &NUMBERS) } else { digits(chance, &NUMBERS[..22]) });
+    either(chance, items)
+}
+
+fn keys(chance: &mut Chance) -> Term {
+    match chance.below(3) {
+        0 => object(chance, 0),
+        1 => Term::Set(words(chance, 4)),
+        _ => Term::Array(words(chance, 4)),
+    }
+}
+
+fn graph(chance: &mut Chance) -> Term {
+    let edges = |chance: &mut Chance| {
+        let to = words(chance, 3);
+        (pick(chance, &WORDS), either(chance, to))
+    };
+    Term::Object(chance.some(5, edges).into_iter().collect())
+}
+
+fn delimiters(chance: &mut Chance) -> Term {
+    match chance.below(4) {
+        0 => Term::Null,
+        1 => Term::Array(Vec::new()),
+        2 => Term::Array(vec![pick(chance, &[".", "/", ":", "ä", "", "ab"])]),
+        _ => Term::Array(vec![text("."), text("/")]),
+    }
+}
+
+fn beginnings(chance: &mut Chance) -> Term {
+    let items = chance.some(3, |chance| pick(chance, &["a", "ab", "", "abc", "ä", "acme", "c"]));
+    either(chance, items)
+}
+
+/// A list of one, as most formats take.
+fn one_value(chance: &mut Chance) -> Term {
+    let one = match chance.below(3) {
+        0 => digits(chance, &NUMBERS[..22]),
+        1 => pick(chance, &TEXTS),
+        _ => any(chance, 2),
+    };
+    Term::Array(vec![one])
+}
+
+fn values(chance: &mut Chance) -> Term {
+    Term::Array(chance.some(3, |chance| match chance.below(4) {
+        0 => digits(chance, &NUMBERS),
+        1 => pick(chance, &TEXTS),
+        2 => digits(chance, &["0", "1", "-1", "42", "255", "65", "128512", "1.5", "100"]),
+        _ => any(chance, 2),
+    }))
+}
+
 fn meant(slot: Slot, chance: &mut Chance) -> Term {
     match slot {
         Slot::Any => any(chance, 3),
@@ -134,50 +209,21 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
             digits(chance, &["0", "1", "-1", "2", "3", "5", "100", "-2", "1.0", "1.5", "2.5", "-0", "1e1", "9223372036854775807"])
         }
         Slot::Document => document(chance, 3),
-        Slot::Ordered => {
-            let texts = chance.once_in(2);
-            let items = chance.some(5, |chance| if texts { pick(chance, &TEXTS) } else { digits(chance, &NUMBERS[..19]) });
-            either(chance, items)
-        }
+        Slot::Ordered => ordered(chance),
         Slot::Near => digits(chance, &["0", "1", "-1", "2", "3", "17", "100", "-20", "1.0", "1.5", "-0", "1e1", "2.5"]),
         Slot::Shift => digits(chance, &["0", "1", "2", "7", "31", "32", "63", "64", "100", "-1", "1.5", "2.0", "1000"]),
         Slot::Array => Term::Array(chance.some(5, |chance| any(chance, 2))),
         Slot::Set => Term::Set(chance.some(5, |chance| any(chance, 1))),
         Slot::Object => object(chance, 2),
-        Slot::Collection => match chance.below(4) {
-            0 => Term::Array(chance.some(6, |chance| any(chance, 1))),
-            1 => Term::Set(chance.some(6, |chance| any(chance, 1))),
-            2 => object(chance, 1),
-            _ => either(chance, Vec::new()),
-        },
-        Slot::Texts => {
-            let items = chance.some(4, |chance| pick(chance, &TEXTS));
-            either(chance, items)
-        }
+        Slot::Collection => collection(chance),
+        Slot::Texts => texts(chance),
         Slot::TextOrTexts if chance.once_in(2) => pick(chance, &TEXTS),
-        Slot::TextOrTexts => {
-            let items = chance.some(3, |chance| pick(chance, &["a", "ab", "", "abc", "ä", "acme", "c"]));
-            either(chance, items)
-        }
-        Slot::Numbers => {
-            let wide = chance.once_in(2);
-            let items = chance.some(4, |chance| if wide { digits(chance, &NUMBERS) } else { digits(chance, &NUMBERS[..22]) });
-            either(chance, items)
-        }
+        Slot::TextOrTexts => beginnings(chance),
+        Slot::Numbers => numbers(chance),
         Slot::Sets => Term::Set(chance.some(3, |chance| Term::Set(words(chance, 4)))),
         Slot::Objects => Term::Array(chance.some(3, |chance| object(chance, 1))),
-        Slot::Keys => match chance.below(3) {
-            0 => object(chance, 0),
-            1 => Term::Set(words(chance, 4)),
-            _ => Term::Array(words(chance, 4)),
-        },
-        Slot::Graph => {
-            let edges = |chance: &mut Chance| {
-                let to = words(chance, 3);
-                (pick(chance, &WORDS), either(chance, to))
-            };
-            Term::Object(chance.some(5, edges).into_iter().collect())
-        }
+        Slot::Keys => keys(chance),
+        Slot::Graph => graph(chance),
         Slot::Base64 if chance.once_in(3) => mixed(chance, "YWJj=_-/+", 8),
         Slot::Base64 => pick(chance, &BASE64),
         Slot::Hex if chance.once_in(3) => mixed(chance, "0123abcDEFg", 6),
@@ -189,68 +235,11 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
         Slot::Glob => pick(chance, &GLOBS),
         Slot::Globbed if chance.once_in(2) => mixed(chance, "ab./*\\[]-,", 5),
         Slot::Globbed => pick(chance, &GLOBBED),
-        Slot::Delimiters => match chance.below(4) {
-            0 => Term::Null,
-            1 => Term::Array(Vec::new()),
-            2 => Term::Array(vec![pick(chance, &[".", "/", ":", "ä", "", "ab"])]),
-            _ => Term::Array(vec![text("."), text("/")]),
-        },
-        Slot::Semver if chance.once_in(2) => pick(
-            chance,
-            &[
-                "1.0.0",
-                "1.0.1",
-                "1.10.0",
-                "2.0.0",
-                "1.0.0-alpha",
-                "1.0.0-alpha.1",
-                "1.0.0-alpha.beta",
-                "1.0.0-1",
-                "1.0.0-2",
-                "1.0.0-rc-1",
-            ],
-        ),
+        Slot::Delimiters => delimiters(chance),
+        Slot::Semver if chance.once_in(2) => pick(chance, &LIKELY_SEMVERS),
         Slot::Semver if chance.once_in(3) => mixed(chance, "01.2-+a", 8),
         Slot::Semver => pick(chance, &SEMVERS),
-        Slot::Units if chance.once_in(2) => pick(
-            chance,
-            &[
-                "1",
-                "0",
-                "10K",
-                "10k",
-                "10Ki",
-                "10ki",
-                "10KI",
-                "10KB",
-                "10kb",
-                "10KiB",
-                "1M",
-                "1m",
-                "1Mi",
-                "1mi",
-                "1MB",
-                "1G",
-                "1Gi",
-                "1T",
-                "1Ti",
-                "1P",
-                "1E",
-                "1Ei",
-                "1e",
-                "1b",
-                "1B",
-                "12h",
-                "1q",
-                "1Q",
-                "1Z",
-                "1Yi",
-                "1da",
-                "1u",
-                "007",
-                "1000000000",
-            ],
-        ),
+        Slot::Units if chance.once_in(2) => pick(chance, &LIKELY_UNITS),
         Slot::Units if chance.once_in(3) => mixed(chance, "012.KMGikmB-+", 6),
         Slot::Units => pick(chance, &UNITS),
         Slot::Digits if chance.once_in(5) => digits(chance, &NUMBERS),
@@ -266,20 +255,8 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
         Slot::Verbs if chance.once_in(2) => pick(chance, &["%s", "%d", "%v", "%%", "a%sb", "%v%%", "x", "<%v>"]),
         Slot::Verbs if chance.once_in(3) => mixed(chance, "%%%sdvxqf.5+-# 0a", 7),
         Slot::Verbs => pick(chance, &VERBS),
-        Slot::Values if chance.once_in(2) => {
-            let one = match chance.below(3) {
-                0 => digits(chance, &NUMBERS[..22]),
-                1 => pick(chance, &TEXTS),
-                _ => any(chance, 2),
-            };
-            Term::Array(vec![one])
-        }
-        Slot::Values => Term::Array(chance.some(3, |chance| match chance.below(4) {
-            0 => digits(chance, &NUMBERS),
-            1 => pick(chance, &TEXTS),
-            2 => digits(chance, &["0", "1", "-1", "42", "255", "65", "128512", "1.5", "100"]),
-            _ => any(chance, 2),
-        })),
+        Slot::Values if chance.once_in(2) => one_value(chance),
+        Slot::Values => values(chance),
         Slot::Base => digits(chance, &BASES),
     }
 }

@@ -133,6 +133,9 @@ pub(super) const BASE64: [&str; 22] = [
 
 pub(super) const HEX: [&str; 12] = ["", "00", "61", "6", "c3a4", "ff", "FF", "zz", "61626", "6G", "0x61", "C3A4"];
 
+pub(super) const LIKELY_SEMVERS: [&str; 10] =
+    ["1.0.0", "1.0.1", "1.10.0", "2.0.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-1", "1.0.0-2", "1.0.0-rc-1"];
+
 pub(super) const SEMVERS: [&str; 22] = [
     "1.0.0",
     "1.0.1",
@@ -156,6 +159,43 @@ pub(super) const SEMVERS: [&str; 22] = [
     "1.0.0 ",
     "1.0.0-alpha_1",
     "-1.0.0",
+];
+
+pub(super) const LIKELY_UNITS: [&str; 34] = [
+    "1",
+    "0",
+    "10K",
+    "10k",
+    "10Ki",
+    "10ki",
+    "10KI",
+    "10KB",
+    "10kb",
+    "10KiB",
+    "1M",
+    "1m",
+    "1Mi",
+    "1mi",
+    "1MB",
+    "1G",
+    "1Gi",
+    "1T",
+    "1Ti",
+    "1P",
+    "1E",
+    "1Ei",
+    "1e",
+    "1b",
+    "1B",
+    "12h",
+    "1q",
+    "1Q",
+    "1Z",
+    "1Yi",
+    "1da",
+    "1u",
+    "007",
+    "1000000000",
 ];
 
 pub(super) const UNITS: [&str; 40] = [

@@ -5,7 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::audit::head::Found;
-use crate::audit::testing::{Place, event};
+use crate::audit::testing::{Place, event, until};
 use crate::audit::verify::{Fault, Report, Wrong};
 use crate::audit::{Audit as _, Durability, LogOptions, OpenError, accept_damage, head};
 
@@ -207,9 +207,7 @@ async fn a_file_in_the_logs_place_does_not_pass_for_the_next_one() {
     for number in 1..=3 {
         log.append(event(number)).await.unwrap();
     }
-    while place.verify().after_head > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| place.verify().after_head == 0).await;
     let forged = place.crashed();
     drop(log);
     let Found::Valid(head) = head::read(&forged.path, Some(&forged.seal)).unwrap() else { panic!("no head") };

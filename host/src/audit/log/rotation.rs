@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::files::{NotTurned, Turned};
+use super::files::{ClosedFile, NotRotated};
 use super::{AuditError, AuditLog, Covered, Inner};
 use crate::audit::rotate::{self, Step};
 use crate::audit::series;
@@ -44,16 +44,16 @@ impl AuditLog {
 
 impl Inner {
     /// Closes a file that has become too large. One that cannot be closed grows on.
-    pub(super) async fn turn_when_large(&self) {
+    pub(super) async fn rotate_when_large(&self) {
         let Some(most) = self.options.max_size else { return };
         let now = self.clock.monotonic();
-        let wait = *self.turn_after.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = *self.rotate_after.lock().unwrap_or_else(PoisonError::into_inner);
         if self.files.at().len < most || now < wait {
             return;
         }
         if let Err(error) = self.rotate(&|_| {}).await {
             tracing::error!(%error, "the audit log's file is too large, and cannot be closed");
-            *self.turn_after.lock().unwrap_or_else(PoisonError::into_inner) = now.saturating_add(RETRY);
+            *self.rotate_after.lock().unwrap_or_else(PoisonError::into_inner) = now.saturating_add(RETRY);
         }
     }
 
@@ -66,7 +66,7 @@ impl Inner {
         }
         let now = self.clock.now();
         self.files.put_back(now)?;
-        let Turned { file, first, last } = self.turn(now, observer).await?;
+        let ClosedFile { file, first, last } = self.close_file(now, observer).await?;
         let at = self.files.at();
         // The line that begins a file says no more than the one that closed the last.
         *self.covered() = Covered::new(at.seq, self.clock.monotonic());
@@ -82,7 +82,7 @@ impl Inner {
         Ok(Rotated { file, first, last, removed })
     }
 
-    async fn turn(&self, now: Duration, observer: &(dyn Fn(Step) + Sync)) -> Result<Turned, AuditError> {
+    async fn close_file(&self, now: Duration, observer: &(dyn Fn(Step) + Sync)) -> Result<ClosedFile, AuditError> {
         for _ in 0..TRIES {
             self.files.ready()?;
             let at = self.files.at();
@@ -90,9 +90,9 @@ impl Inner {
             let number = rotate::number(self.files.path(), first.as_ref().map(|(_, line)| line))?;
             let closing = self.signed(at, now, SIGN_LIMIT, Some(number)).await?;
             match self.files.rotate(at, now, &closing, &mut |step| observer(step)) {
-                Ok(turned) => return Ok(turned),
-                Err(NotTurned::Overtaken) => {}
-                Err(NotTurned::Audit(error)) => return Err(error),
+                Ok(closed) => return Ok(closed),
+                Err(NotRotated::Overtaken) => {}
+                Err(NotRotated::Audit(error)) => return Err(error),
             }
         }
         Err(AuditError::TimedOut)
