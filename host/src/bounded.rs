@@ -112,7 +112,7 @@ mod tests {
             past_mark(bytes).unwrap().read_to_string(&mut rest).unwrap();
             assert_eq!(rest, expected);
             assert_eq!(without_mark(bytes), expected.as_bytes());
-            assert_eq!(without_marks(&[bytes, bytes].concat()), [expected, expected].concat().as_bytes());
+            assert_eq!(without_marks(&[bytes, bytes].concat()), expected.replace(MARK, "").repeat(2).as_bytes());
         }
         assert_eq!(text(&b"\xff"[..], 9).unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(text(&b"\xef\xbb"[..], 9).unwrap_err().kind(), ErrorKind::InvalidData);
