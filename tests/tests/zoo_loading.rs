@@ -159,11 +159,13 @@ async fn what_others_can_write_vouches_for_no_module(#[case] file: &str, #[case]
     let serving = policy(&standin).await;
     std::fs::set_permissions(world.path(file), Permissions::from_mode(0o664)).unwrap();
     let reloaded = standin.reload(world.config()).await;
+    assert_eq!(policy(&standin).await, serving);
+    standin.close().await.unwrap();
+    drop(standin);
     let started = world.builder().build().await.map(drop);
     for outcome in [reloaded.map(drop), started] {
         assert_eq!(outcome.err().map(|why| code(&why)), refused.then_some("writable"));
     }
-    assert_eq!(policy(&standin).await, serving);
 }
 
 /// The component up to where it begins to export: every section that is left is whole.
