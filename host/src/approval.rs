@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use standin_guest::scope;
 
+pub(crate) use self::caller::identified;
 pub use self::cover::{Covered, Refusal};
 pub use self::proof::Unproven;
 pub(crate) use self::proof::{Proof, examine};

@@ -97,7 +97,7 @@ pub struct Evidence {
     pub dry_run: bool,
     /// Ids of the clients whose secret was right.
     pub callers: Vec<String>,
-    /// Ids of the clients that name the issuer and `sub` of a verified caller token.
+    /// Ids of the clients that name the issuer and `sub` of a caller token that is verified, live and meant for us.
     pub identified: Vec<String>,
     /// The client whose secret was tried last and was wrong.
     pub tried: Option<String>,
@@ -162,16 +162,13 @@ impl Evidence {
         self.tried = Some(client).filter(|client| id::is_opaque(client)).map(str::to_owned);
     }
 
-    /// The registry has named the client of this issuer and `sub`; it counts where a verified caller token says the same.
-    pub fn saw_identity(&mut self, issuer: &str, sub: &str, client: &str) {
-        let is_shown = |token: &SeenToken| {
-            token.role == TokenRole::Caller
-                && token.issuer == issuer
-                && token.claims.get("sub").and_then(Value::as_str) == Some(sub)
-        };
-        if self.tokens.iter().any(is_shown) && !self.identified.iter().any(|known| known == client) {
+    /// A caller's token authenticates this client. Whether that was not known yet.
+    pub fn saw_identity(&mut self, client: &str) -> bool {
+        let new = !self.identified.iter().any(|known| known == client);
+        if new {
             self.identified.push(client.to_owned());
         }
+        new
     }
 
     /// The registered client that has shown who it is, or that was vouched for.
@@ -292,14 +289,13 @@ mod tests {
     fn a_stranger_is_nobody_until_something_was_shown() {
         let (mut evidence, claims) = (Evidence::default(), Map::from_iter([("sub".to_owned(), Value::from("w"))]));
         evidence.saw_attested("edge");
-        evidence.saw_identity("https://callers", "w", "svc");
         evidence.saw_token(TokenRole::Subject, "https://callers", "name", None, claims.clone());
         assert!(!evidence.knows_caller(), "the registration has to let the program vouch");
         assert!(evidence.is_attested("edge") && !evidence.is_attested("other"));
         assert!(!evidence.vouches_for_callers("https://callers"));
         evidence.saw_token(TokenRole::Caller, "https://callers", "name", None, claims);
         assert!(evidence.vouches_for_callers("https://callers") && !evidence.knows_caller());
-        evidence.saw_identity("https://callers", "w", "svc");
+        assert!(evidence.saw_identity("svc") && !evidence.saw_identity("svc"));
         assert!(evidence.knows_caller());
         let mut vouched = Evidence::default();
         vouched.saw_vouched();

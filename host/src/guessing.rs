@@ -3,12 +3,14 @@
 //! Nobody else is slowed: not the client from elsewhere, and not another client from there. Names that nobody is registered under are
 //! treated in every way as the others, so that nobody learns which there are, and only the counts are kept apart.
 
+mod asker;
 mod counts;
 mod pairs;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use self::asker::Asker;
 use self::counts::Counts;
 pub(crate) use self::counts::Summary;
 use self::pairs::Pairs;

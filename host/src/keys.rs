@@ -32,10 +32,9 @@ use crate::audit::{Announced, AuditCtx};
 use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::claimed::Identity;
 use crate::clock::{Clock, Entropy};
-use crate::door::{Crowded, Turn};
+use crate::door::Crowded;
 use crate::evidence::Evidence;
-use crate::guessing::Guessing;
-use crate::peer::Peer;
+use crate::guessing::Asker;
 use crate::record;
 use crate::registry::{Algorithm, Registry};
 use crate::tape::Taped;
@@ -96,33 +95,6 @@ pub struct KeysCtx {
     entropy: Arc<dyn Entropy>,
     timeout: Duration,
     asker: Asker,
-}
-
-/// Who asks, as far as the host knows: its turns, where it comes from, and what came of earlier attempts.
-#[derive(Clone, Default)]
-pub(crate) struct Asker {
-    pub(crate) turn: Turn,
-    pub(crate) peer: Option<Peer>,
-    pub(crate) guessing: Option<Arc<Guessing>>,
-}
-
-impl Asker {
-    fn admit(&self, client: &str, registered: bool) -> Result<(), KeyError> {
-        let Some(guessing) = &self.guessing else { return Ok(()) };
-        guessing.admit(client, registered, self.peer).map_err(KeyError::Throttled)
-    }
-
-    fn failed(&self, client: &str, registered: bool) {
-        if let Some(guessing) = &self.guessing {
-            guessing.failed(client, registered, self.peer);
-        }
-    }
-
-    fn succeeded(&self, client: &str) {
-        if let Some(guessing) = &self.guessing {
-            guessing.succeeded(client, self.peer);
-        }
-    }
 }
 
 impl KeysCtx {
@@ -247,10 +219,11 @@ impl KeysView<'_> {
 
     fn admit_jws(&self, jws: &str, source: &KeySource) -> Result<(), KeyError> {
         let asker = &self.ctx.asker;
-        if !asker.guessing.as_ref().is_some_and(|guessing| guessing.slows_anybody()) {
+        if !asker.slows_anybody() {
             return Ok(());
         }
-        self.claimed(jws, source).map_or(Ok(()), |(client, registered)| asker.admit(&client, registered))
+        let Some((client, registered)) = self.claimed(jws, source) else { return Ok(()) };
+        asker.admit(&client, registered).map_err(KeyError::Throttled)
     }
 
     fn failed_jws(&self, jws: &str, source: &KeySource) {
@@ -342,7 +315,7 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         let (asker, registered) = (&self.ctx.asker, self.ctx.registry.find_client(&client_id).is_some());
         if let Err(throttled) = asker.admit(&client_id, registered) {
             self.evidence.saw_wrong_secret(&client_id);
-            return Err(throttled);
+            return Err(KeyError::Throttled(throttled));
         }
         let is_right = secret.len() <= MAX_TEXT && is_secret(&secret, &self.ctx.registry.secret_digests(&client_id));
         if is_right {

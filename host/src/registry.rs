@@ -7,9 +7,11 @@ use std::sync::Arc;
 use wasmtime::component::{HasData, Linker};
 
 pub use self::memory::Registrations;
+use crate::approval::identified;
 pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, Step, SubjectKind, SubjectMapping, System};
-use crate::door::Turn;
+use crate::clock::Clock;
 use crate::evidence::Evidence;
+use crate::guessing::Asker;
 use crate::tape::Taped;
 
 /// A signature algorithm that may be registered for an issuer (RFC 7518 §3.1, RFC 8037 §3.1).
@@ -143,19 +145,20 @@ pub trait Registry: Send + Sync + 'static {
 /// What the import needs of one request.
 pub struct RegistryCtx {
     registry: Arc<dyn Registry>,
-    turn: Turn,
+    clock: Arc<dyn Clock>,
+    asker: Asker,
 }
 
 impl RegistryCtx {
-    /// Answers from `registry`.
-    pub fn new(registry: Arc<dyn Registry>) -> Self {
-        Self { registry, turn: Turn::default() }
+    /// Answers from `registry`; whether a caller's token is live, `clock` says.
+    pub fn new(registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
+        Self { registry, clock, asker: Asker::default() }
     }
 
-    /// The same for a request that came through the door.
+    /// The same for a request of somebody.
     #[must_use]
-    pub(crate) fn in_turn(self, turn: Turn) -> Self {
-        Self { turn, ..self }
+    pub(crate) fn asked_by(self, asker: Asker) -> Self {
+        Self { asker, ..self }
     }
 }
 
@@ -185,12 +188,16 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
     }
 
     fn find_client_by_identity(&mut self, issuer: String, sub: String) -> Option<Client> {
-        let client = self.ctx.registry.find_client_by_identity(&issuer, &sub)?;
-        self.evidence.saw_identity(&issuer, &sub, &client.id);
-        if self.evidence.identified.contains(&client.id) {
-            self.ctx.turn.recognise(&client.id);
+        let RegistryCtx { registry, clock, asker } = self.ctx;
+        let shown = identified(&issuer, &sub, self.evidence, &**registry, clock.now().as_secs());
+        if let Some(client) = shown
+            && self.evidence.saw_identity(&client.id)
+        {
+            asker.turn.recognise(&client.id);
+            asker.succeeded(&client.id);
         }
-        self.evidence.knows_caller().then(|| Arc::unwrap_or_clone(client))
+        let known = self.evidence.knows_caller();
+        known.then(|| registry.find_client_by_identity(&issuer, &sub)).flatten().map(Arc::unwrap_or_clone)
     }
 
     fn find_issuer(&mut self, issuer: String) -> Option<Issuer> {

@@ -15,9 +15,9 @@ use crate::decision_point::{DecisionPointCtx, Judge};
 use crate::directory::{Directory, DirectoryCtx};
 use crate::engine::SandboxError;
 use crate::evidence::Evidence;
-use crate::guessing::Guessing;
+use crate::guessing::{Asker, Guessing};
 use crate::http::HttpCtx;
-use crate::keys::{Asker, Keys, KeysCtx, Verifier};
+use crate::keys::{Keys, KeysCtx, Verifier};
 use crate::record;
 use crate::registry::{Registry, RegistryCtx};
 use crate::state::Contexts;
@@ -65,7 +65,7 @@ impl Shared {
         Contexts {
             decision_point: DecisionPointCtx::new(Arc::clone(judge), Arc::clone(registry), Arc::clone(&self.clock))
                 .in_turn(asker.turn.clone()),
-            registry: RegistryCtx::new(Arc::clone(registry)).in_turn(asker.turn.clone()),
+            registry: RegistryCtx::new(Arc::clone(registry), Arc::clone(&self.clock)).asked_by(asker.clone()),
             keys: KeysCtx::new(
                 Arc::clone(keys),
                 Arc::clone(&self.verifier),

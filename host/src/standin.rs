@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::door::{Crowded, Door, Origin, Place};
 use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
-use crate::keys::Asker;
+use crate::guessing::Asker;
 use crate::peer::Peer;
 use crate::shared::{Shared, Snapshot};
 use crate::state::RequestState;

@@ -285,6 +285,29 @@ async fn forged_caller_jwts_are_guesses_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_right_caller_jwt_begins_anew() {
+    let world = World::patient().await;
+    let (standin, _clock) = standing(&world).await;
+    let claims =
+        json!({ "iss": CALLERS, "sub": "workload-7", "aud": "https://obo.example.com", "iat": now(), "exp": now() + 300 });
+    let forged = world.idp.sign_as_stranger(&json!({ "alg": "ES256", "typ": "JWT", "kid": KID }), &claims);
+    let expired = world.idp.caller(json!({ "iat": now() - 600, "exp": now() - 60 }));
+    let right = world.idp.caller(json!({}));
+    let from = async |jws: &str| standin.handle(asked("192.0.2.1:1", &format!("Bearer {jws}"))).await.status;
+    for _ in 0..3 {
+        for _ in 0..9 {
+            assert_eq!(from(&forged).await, 401);
+        }
+        assert_eq!(from(&right).await, 200);
+    }
+    // One that is over is none.
+    for _ in 0..9 {
+        assert_eq!(from(&forged).await, 401);
+    }
+    assert_eq!((from(&expired).await, from(&forged).await, from(&forged).await), (401, 401, 429));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_embedding_program_answers_for_its_callers() {
     let world = World::patient().await;
     let standin = world.standin().await;

@@ -7,9 +7,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use standin::types::{Credential, Request};
 use standin_tests::hostile::{hostile, order, refused, verifies};
-use standin_tests::idp::claims_of;
-use standin_tests::requests::token;
-use standin_tests::world::{PATIENT, World};
+use standin_tests::idp::{claims_of, now};
+use standin_tests::requests::{basic, http, token};
+use standin_tests::world::{PATIENT, SECRET, World};
 
 /// What the component was told when it asked about everything.
 async fn told(world: &World, trick: &str, caller: Credential) -> String {
@@ -32,6 +32,33 @@ async fn a_strangers_request_learns_nothing() {
     assert_eq!(told(&world, "ask-around", Credential::Attested("svc-router".into())).await, "client");
     let everything = "user account machine client identity issuer callers audience pseudonym";
     assert_eq!(told(&world, "ask-around-authenticated", right).await, everything);
+}
+
+/// The component verifies the token and asks for its client without looking at anything else in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_token_that_is_not_live_here_makes_nobody_known() {
+    let world = World::patient().await;
+    let standin = hostile(&world).await;
+    let rows = [
+        ("expired", json!({ "exp": now() - 60, "iat": now() - 600 })),
+        ("not valid yet", json!({ "nbf": now() + 600 })),
+        ("for somebody else", json!({ "aud": "https://other.example.com" })),
+        ("bound to a key", json!({ "cnf": { "jkt": "x" } })),
+    ];
+    for (what, changes) in rows {
+        let caller = Credential::Bearer(world.idp.caller(changes));
+        let (failure, event) =
+            refused(&world, &standin, Request { caller, ..order("ask-around-authenticated", &json!({})) }).await;
+        // Who may sign for callers is what it takes to find out that this one is nobody.
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("hostile.asked", "callers"), "{what}");
+        let shown = json!({ "iss": "https://callers.example.com", "sub": "workload-7" });
+        assert_eq!(event["requester"], shown, "{what}");
+    }
+    let caller = Credential::Bearer(world.idp.caller(json!({})));
+    let live = Request { caller, ..order("ask-around-authenticated", &json!({})) };
+    let (failure, event) = refused(&world, &standin, live).await;
+    assert_eq!(failure.message, "user account machine client identity issuer callers audience pseudonym");
+    assert_eq!(event["requester"], "svc-bearer");
 }
 
 #[tokio::test(flavor = "multi_thread")]

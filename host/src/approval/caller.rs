@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use standin_guest::caller::accepts_type;
 use standin_guest::id;
 
@@ -29,6 +30,15 @@ pub(super) fn prove(name: &str, evidence: &Evidence, registry: &dyn Registry, no
         }
     }
     Err(why)
+}
+
+/// The registered client that names this issuer and `sub`, if a token of this request that authenticates it says the same. A signature
+/// alone says neither that the token is live, nor that it is meant for us, nor that whoever shows it may.
+pub(crate) fn identified(issuer: &str, sub: &str, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Option<Arc<Client>> {
+    let says_so = |token: &&SeenToken| {
+        token.role == TokenRole::Caller && token.issuer == issuer && token.claims.get("sub").and_then(Value::as_str) == Some(sub)
+    };
+    evidence.tokens.iter().filter(says_so).find_map(|token| by_token(token, registry, now).ok())
 }
 
 /// A bearer JWT authenticates the client that names its issuer and `sub` exactly, if it is meant for us (RFC 7519 §4.1.3).

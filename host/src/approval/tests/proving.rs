@@ -4,8 +4,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use standin_guest::id;
 
-use crate::approval::Unproven;
 use crate::approval::testing::{API, IDP, NOW, OURS, PSEUDONYM, World, account, alice, issuer, machine, texts};
+use crate::approval::{Unproven, identified};
 use crate::bindings::directory::{Machine, State, User, UserKey};
 use crate::bindings::types::Attribute;
 use crate::evidence::TokenRole;
@@ -327,7 +327,13 @@ fn callers_by_token() {
         );
         world
     };
+    // What the request is told before it asks the policy takes the same proof.
+    let known = |world: &World| {
+        let client = identified("https://callers.example.com", "router", &world.evidence, &world.book, NOW);
+        client.map(|client| client.id.clone())
+    };
     claims(&|_| {}).examine().unwrap();
+    assert_eq!(known(&claims(&|_| {})).as_deref(), Some("svc-router"));
     for (claim, value, why) in [
         ("iss", json!(IDP), Unproven::CallerToken),
         ("sub", json!("another"), Unproven::CallerUnregistered),
@@ -339,10 +345,13 @@ fn callers_by_token() {
         ("nbf", json!(NOW + 31), Unproven::CallerTokenTime),
         ("exp", Value::Null, Unproven::CallerToken),
     ] {
-        assert_eq!(claims(&|claims| claims[claim] = value.clone()).examine(), Err(why), "{claim}");
+        let mut world = claims(&|claims| claims[claim] = value.clone());
+        assert_eq!(known(&world), None, "{claim}: {value}");
+        assert_eq!(world.examine(), Err(why), "{claim}");
     }
     let mut world = claims(&|_| {});
     world.evidence.tokens[0].role = TokenRole::Subject;
+    assert_eq!(known(&world), None);
     assert_eq!(world.examine(), Err(Unproven::Caller));
     let mut world = claims(&|_| {});
     world.book.issuers[2].role = IssuerRole::Subject;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::bindings::standin::obo::decision_point::{self, Approval, Judged};
 use crate::bindings::standin::obo::directory::{self, AccountKey, MachineKey, UserKey};
 use crate::bindings::standin::obo::keys::{self, KeyError, KeySource, Purpose};
+use crate::bindings::standin::obo::registry;
 use crate::bindings::standin::obo::types::{Attribute, Credential, Input, Party, Request};
 use crate::orders::Orders;
 
@@ -95,8 +96,14 @@ fn gather(request: &Request, orders: &Orders<'_>) {
 }
 
 pub(crate) fn authenticate(request: &Request) {
-    if let Credential::ClientSecret(shown) = &request.caller {
-        let _right = keys::check_secret(&shown.client_id, &shown.secret);
+    match &request.caller {
+        Credential::ClientSecret(shown) => drop(keys::check_secret(&shown.client_id, &shown.secret)),
+        // Nothing of the token is looked at: that is for the host.
+        Credential::Bearer(token) => {
+            let _verified = keys::verify(token, &KeySource::CallerIssuer);
+            let _named = registry::find_client_by_identity("https://callers.example.com", "workload-7");
+        }
+        Credential::ClientAssertion(_) | Credential::Certificate(_) | Credential::Attested(_) => {}
     }
 }
 
