@@ -1,9 +1,13 @@
 //! The head: a small file beside the log that says how far the log reaches, so that a log cut off at its end is noticed.
 //!
-//! It has two slots of one sector each, written in turn, so that a write that a crash tears never destroys the last good one. Each slot
-//! is sealed with HMAC-SHA256. From the first write on both are there, and the older one is that of the write before: beside a slot
-//! that is spoiled the log has to reach beyond the other, because the log is always written first. It says nothing about someone who
-//! puts back an older log together with its older head; only a checkpoint kept elsewhere does.
+//! It has two slots of one sector each, written in turn and sealed with HMAC-SHA256. From the first write on both are there, and the older
+//! one is that of the write before. A crash leaves nothing else: a process is not killed within a write of one sector, and a disk writes a
+//! sector whole or not at all, so that a slot that was being written holds what it held before, or what it was to hold; both lie in one
+//! block. So beside a slot that is spoiled nobody knows how far the log reached, and that is damage. What remains is a loss of power in the
+//! very moment in which the system hands a slot to the disk: it may leave half of it, and has to pass for damage, because nothing tells the
+//! two apart.
+//!
+//! It says nothing about someone who puts back an older log together with its older head; only a checkpoint kept elsewhere does.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -156,24 +160,27 @@ impl HeadFile {
         Ok((Self { file, placed, key: seal.hmac(), generation, at: None }, found))
     }
 
-    /// Writes a head over the older slot; the first one over both.
+    /// Writes a head over the older slot; the first one over both, in one piece.
     pub(super) fn store(&mut self, at: Mark, closed: bool) -> io::Result<()> {
-        if self.generation == 0 {
-            self.store_one(at, closed)?;
-        }
-        self.store_one(at, closed)
+        let generation = if self.generation == 0 {
+            let both = [self.slot(1, at, closed), self.slot(2, at, closed)].concat();
+            self.file.write_all_at(both.as_bytes(), 0)?;
+            2
+        } else {
+            let next = self.generation.saturating_add(1);
+            let offset = if next.is_multiple_of(2) { SLOT as u64 } else { 0 };
+            self.file.write_all_at(self.slot(next, at, closed).as_bytes(), offset)?;
+            next
+        };
+        (self.generation, self.at) = (generation, Some(at));
+        Ok(())
     }
 
-    fn store_one(&mut self, at: Mark, closed: bool) -> io::Result<()> {
-        let generation = self.generation.saturating_add(1);
+    fn slot(&self, generation: u64, at: Mark, closed: bool) -> String {
         let state = if closed { "closed" } else { "open" };
         let said = format!("{MAGIC} {state} {generation:020} {:020} {} {:020}", at.seq, hex::encode(&at.hash), at.len);
         let seal = hex::encode(hmac::sign(&self.key, said.as_bytes()).as_ref());
-        let slot = format!("{:<width$}\n", format!("{said} {seal}"), width = SLOT - 1);
-        let offset = if generation.is_multiple_of(2) { SLOT as u64 } else { 0 };
-        self.file.write_all_at(slot.as_bytes(), offset)?;
-        (self.generation, self.at) = (generation, Some(at));
-        Ok(())
+        format!("{:<width$}\n", format!("{said} {seal}"), width = SLOT - 1)
     }
 
     /// Whether it is still where it was opened.

@@ -60,10 +60,8 @@ pub enum OpenError {
         /// The line.
         seq: u64,
     },
-    /// One entry of the head is spoiled, and the log ends where the other says: what was written after that is gone.
-    #[error(
-        "one entry of the audit log's head is spoiled, and the log ends at line {seq}, where the older one says: what followed is missing"
-    )]
+    /// One entry of the head is spoiled: how far the log reached cannot be told any more, and no crash leaves that.
+    #[error("one entry of the audit log's head is spoiled: whether anything followed line {seq}, the last one, cannot be told")]
     HeadSpoiled {
         /// The last line.
         seq: u64,
@@ -360,7 +358,8 @@ fn inspect(file: &File, len: u64, first: Option<Mark>, found: Found, path: &Path
         return Err(OpenError::AppendedAfterClose { bytes: len - reach });
     }
     let (at, rest) = tail::follow(file, from)?;
-    if head.alone && at == head.at {
+    if head.alone {
+        let seq = at.seq;
         return Err(OpenError::HeadSpoiled { seq });
     }
     match rest {

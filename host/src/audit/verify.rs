@@ -94,7 +94,7 @@ pub enum Wrong {
     CheckpointSignature,
     /// Too many lines since the last checkpoint.
     CheckpointMissing,
-    /// One of the two entries of the head is spoiled, and the log ends where the other says: what was written after that is gone.
+    /// One of the two entries of the head is spoiled: whether anything followed the last line cannot be told.
     HeadSpoiled,
     /// There is no head file.
     HeadMissing,
@@ -119,7 +119,7 @@ impl fmt::Display for Wrong {
             Self::CheckpointMismatch => f.write_str("a checkpoint of another line than the log has"),
             Self::CheckpointSignature => f.write_str("a checkpoint that is not signed with one of the keys"),
             Self::CheckpointMissing => f.write_str("a checkpoint should have come before it"),
-            Self::HeadSpoiled => f.write_str("one entry of the head is spoiled, and the log ends here, where the older one says"),
+            Self::HeadSpoiled => f.write_str("one entry of the head is spoiled: whether anything followed cannot be told"),
             Self::HeadMissing => f.write_str("there is no head file"),
             Self::HeadInvalid => f.write_str("the head file is damaged or sealed with another key"),
         }

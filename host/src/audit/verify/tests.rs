@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::audit::SealKey;
 use crate::audit::line::{self, Body, Mark};
-use crate::audit::testing::{Place, TestKeys, event};
+use crate::audit::testing::{Place, TestKeys, event, until};
 use crate::audit::{Audit, Durability};
 use crate::hex;
 
@@ -243,40 +243,94 @@ async fn a_log_filled_up_with_zeros_is_told() {
     assert_eq!(copy.verify().fault, fault(2, Wrong::Padded { bytes: 300 }));
 }
 
-/// With the newest entry of the head spoiled and the last line gone, the older entry and the log fit each other.
-#[rstest]
-#[case::spoiled(|slot: &mut [u8]| slot[100] ^= 1)]
-#[case::zeros(|slot: &mut [u8]| slot.fill(0))]
-#[tokio::test]
-async fn a_spoiled_head_beside_a_log_that_ends_at_the_older_one_is_told(#[case] spoil: fn(&mut [u8])) {
+/// A log of seven lines as a crash leaves it, whose head names the third and the seventh.
+async fn with_a_head_behind() -> Place {
     let place = Place::new();
     let log = place.open(Durability::Fsync).unwrap();
-    for number in 1..=4 {
+    for number in 1..=3 {
         log.append(event(number)).await.unwrap();
-        while place.verify().after_head > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
     }
+    until(|| place.verify().after_head == 0).await;
+    let early = place.crashed();
+    for number in 4..=7 {
+        log.append(event(number)).await.unwrap();
+    }
+    drop(log);
+    // Under load the head is written for many lines at once.
     let copy = place.crashed();
-    let mut head = std::fs::read(copy.head()).unwrap();
-    let older = |head: &[u8]| std::str::from_utf8(head).unwrap().split(' ').nth(2).unwrap().parse::<u64>().unwrap();
-    let newest = if older(&head[..512]) > older(&head[512..]) { 0..512 } else { 512..1_024 };
-    spoil(&mut head[newest]);
-    std::fs::write(copy.head(), head).unwrap();
-    // The log is written before its head: one that reaches further than the older entry may have lost nothing.
+    std::fs::copy(early.head(), copy.head()).unwrap();
+    let (mut head, _) = head::HeadFile::open(&copy.path, &copy.seal).unwrap();
+    let at = crate::audit::tail::last_line(&File::open(&copy.path).unwrap(), copy.text().len() as u64).unwrap();
+    head.store(at, false).unwrap();
     assert!(copy.verify().ok, "{}", copy.verify());
-    let whole: String = copy.text().split_inclusive('\n').take(3).collect();
-    std::fs::write(&copy.path, &whole).unwrap();
-    assert_eq!(copy.verify().fault, fault(3, Wrong::HeadSpoiled));
-    assert!(matches!(copy.open(Durability::Fsync), Err(crate::audit::OpenError::HeadSpoiled { seq: 3 })));
-    // Half of the line that is gone is no better.
-    copy.add(b"{\"seq\":4,");
-    assert!(matches!(copy.open(Durability::Fsync), Err(crate::audit::OpenError::HeadSpoiled { seq: 3 })));
-    crate::audit::accept_damage(&copy.path, &copy.seal, &*copy.clock).unwrap();
-    let log = copy.open(Durability::Fsync).unwrap();
-    log.append(event(5)).await.unwrap();
+    copy
+}
+
+/// Spoils the newest or the other entry of the head.
+fn spoil(place: &Place, newest: bool, how: fn(&mut [u8])) {
+    let mut head = std::fs::read(place.head()).unwrap();
+    let generation = |slot: &[u8]| std::str::from_utf8(slot).unwrap().split(' ').nth(2).unwrap().parse::<u64>().unwrap();
+    let first_is_newest = generation(&head[..512]) > generation(&head[512..]);
+    how(if first_is_newest == newest { &mut head[..512] } else { &mut head[512..] });
+    std::fs::write(place.head(), head).unwrap();
+}
+
+fn flipped(slot: &mut [u8]) {
+    slot[100] ^= 1;
+}
+
+fn blank(slot: &mut [u8]) {
+    slot.fill(0);
+}
+
+/// With the newest entry of the head spoiled, the other names a line that anything may have followed.
+#[rstest]
+#[tokio::test]
+async fn a_spoiled_head_is_told_wherever_the_log_ends(
+    #[values(3, 4, 6, 7)] kept: usize,
+    #[values(true, false)] newest: bool,
+    #[values(flipped, blank)] how: fn(&mut [u8]),
+    #[values("", "{\"seq\":4,")] torn: &str,
+) {
+    let place = with_a_head_behind().await;
+    spoil(&place, newest, how);
+    let whole: String = place.text().split_inclusive('\n').take(kept).collect();
+    std::fs::write(&place.path, whole + torn).unwrap();
+    let report = place.verify();
+    assert!(!report.ok && report.fault.is_some(), "{report}");
+    let refused = place.open(Durability::Fsync).map(|_| ()).unwrap_err();
+    assert!(refused.is_damage(), "{refused}");
+    if newest {
+        if torn.is_empty() {
+            assert_eq!(report.fault, fault(kept as u64, Wrong::HeadSpoiled));
+        }
+        assert!(matches!(refused, crate::audit::OpenError::HeadSpoiled { seq } if seq == kept as u64), "{refused}");
+    }
+    crate::audit::accept_damage(&place.path, &place.seal, &*place.clock).unwrap();
+    let log = place.open(Durability::Fsync).unwrap();
+    log.append(event(8)).await.unwrap();
     log.close().await.unwrap();
-    assert_eq!((copy.verify().fault, copy.verify().accepted.len()), (None, 1));
+    assert_eq!((place.verify().fault, place.verify().accepted.len()), (None, 1));
+}
+
+/// What a crash in the middle of writing an entry can leave: the old one or the new one.
+#[tokio::test]
+async fn a_crash_while_the_head_is_written_is_no_damage() {
+    let place = with_a_head_behind().await;
+    let before = std::fs::read(place.head()).unwrap();
+    let (mut head, _) = head::HeadFile::open(&place.path, &place.seal).unwrap();
+    head.store(Mark::START, false).unwrap();
+    let after = std::fs::read(place.head()).unwrap();
+    assert_eq!(before.chunks(512).zip(after.chunks(512)).filter(|(before, after)| before != after).count(), 1, "one sector");
+    std::fs::write(place.head(), before).unwrap();
+    let log = place.open(Durability::Fsync).unwrap();
+    log.append(event(8)).await.unwrap();
+    log.close().await.unwrap();
+    assert!(place.verify().ok, "{}", place.verify());
+    // Nor is the very first write: both entries, or nothing.
+    let fresh = Place::new();
+    drop(fresh.open(Durability::Fsync).unwrap());
+    assert_eq!(std::fs::metadata(fresh.head()).unwrap().len(), 1_024);
 }
 
 #[tokio::test]

@@ -318,7 +318,7 @@ impl<'a> Walk<'a> {
         // A log cut off within a line is cut off; only beyond its head is that an unfinished write.
         let found = if torn && cut.is_some() { cut.clone() } else { self.report.fault.take().or(broken) };
         let unsigned = self.unsigned.take().map(|spot| spot.fault(Wrong::CheckpointSignature));
-        let spoiled = self.head.is_some_and(|head| head.alone && head.at.seq == self.seq);
+        let spoiled = self.head.is_some_and(|head| head.alone);
         let spoiled = spoiled.then(|| self.spot.fault(Wrong::HeadSpoiled));
         let missing_head = self.head_fault.take().filter(|wrong| *wrong == Wrong::HeadInvalid || self.report.lines > 0);
         let missing_head = missing_head.map(|wrong| Fault { file: None, line: None, wrong });
