@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 
 use super::{Audit, AuditError};
 use crate::record::Event;
@@ -12,12 +13,43 @@ use crate::record::Event;
 type Appending = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
 
 /// How many may be seen to their end at once after whoever announced them gave up; as many as can wait for a write.
-const MOST: u32 = 4_096;
-static GIVEN_UP: Semaphore = Semaphore::const_new(MOST as usize);
+const MOST: usize = 4_096;
 
-/// Waits until what was given up is seen to its end, for this long at most: before the log is closed.
+/// How many are, and whoever waits until none is.
+static GIVEN_UP: AtomicUsize = AtomicUsize::new(0);
+static NONE_LEFT: Notify = Notify::const_new();
+
+/// One that is seen to its end, until this goes.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let more = |taken: usize| (taken < MOST).then_some(taken + 1);
+        GIVEN_UP.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then_some(Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if GIVEN_UP.fetch_sub(1, Ordering::AcqRel) == 1 {
+            NONE_LEFT.notify_waiters();
+        }
+    }
+}
+
+/// Waits until what was given up is seen to its end, also what is given up meanwhile, for this long at most: before the log is closed.
 pub(crate) async fn settled(limit: Duration) {
-    if tokio::time::timeout(limit, GIVEN_UP.acquire_many(MOST)).await.is_err() {
+    let none_left = async {
+        loop {
+            // From here on it is heard of.
+            let ended = NONE_LEFT.notified();
+            if GIVEN_UP.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    };
+    if tokio::time::timeout(limit, none_left).await.is_err() {
         tracing::error!("the audit log closes before it says of everything that it was not done");
     }
 }
@@ -65,7 +97,7 @@ impl Drop for Announced {
     fn drop(&mut self) {
         let Some(otherwise) = self.otherwise.take() else { return };
         let (log, appending) = (Arc::clone(&self.log), self.appending.take());
-        let (Ok(runtime), Ok(place)) = (tokio::runtime::Handle::try_current(), GIVEN_UP.try_acquire()) else {
+        let (Ok(runtime), Some(place)) = (tokio::runtime::Handle::try_current(), Place::take()) else {
             tracing::error!(event = otherwise.json, "not recorded");
             return;
         };
@@ -164,6 +196,24 @@ mod tests {
         let (closing, letting_go) = (settled(Duration::from_secs(60)), later(&slow));
         let ((), _) = tokio::join!(closing, letting_go);
         assert_eq!(slow.written.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_while_the_log_waits_to_close_is_taken_back_too() {
+        let slow = Arc::new(Slow::default());
+        let log = Arc::clone(&slow) as Arc<dyn Audit>;
+        slow.let_go.notify_one();
+        let second = Announced::record(&log, event(3), event(4), Duration::from_secs(60)).await.unwrap();
+        assert!(Announced::record(&log, event(1), event(2), SOON).await.is_err());
+        let closing = tokio::spawn(settled(Duration::from_secs(60)));
+        tokio::time::sleep(SOON).await;
+        assert!(!closing.is_finished());
+        drop(second);
+        let written = later(&slow).await;
+        closing.await.unwrap();
+        for number in 1..=4 {
+            assert!(written.contains(&event(number).json), "{number}: {written:?}");
+        }
     }
 
     #[tokio::test]
