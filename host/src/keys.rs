@@ -287,8 +287,9 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         let (keys, registry) = (&*self.ctx.keys, &*self.ctx.registry);
         let verifying = self.ctx.verifier.verify(&jws, &source, keys, registry);
         self.admit_jws(&jws, &source)?;
-        // Keys may have to be fetched first.
-        let verifying = self.ctx.asker.turn.elsewhere(verifying);
+        // Keys may have to be fetched first: those of the issuer that the token names.
+        let whose = || Identity::of(&jws).map(|identity| identity.iss).unwrap_or_default();
+        let verifying = self.ctx.asker.turn.elsewhere(whose, verifying);
         let token = match tokio::time::timeout(self.ctx.timeout, verifying).await {
             Ok(Ok(verified)) => verified.map_err(|error| {
                 tracing::debug!(correlation_id = %self.audit.correlation_id(), %error, "verify");

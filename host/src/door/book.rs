@@ -1,9 +1,12 @@
 //! Who waits, who has been called and who computes: the book behind the door. Nothing in here waits.
 
+pub(super) mod away;
+
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
 use std::time::Duration;
 
+use self::away::{Absent, Away};
 use super::lanes::{Entrance, Lane, Lanes, QUANTUM};
 use super::ticket::{Hold, Places, Status, Step, Ticket};
 
@@ -22,8 +25,7 @@ pub(super) struct Book {
     free_slots: isize,
     /// Slots that strangers have.
     strangers: usize,
-    away: usize,
-    strangers_away: usize,
+    away: Absent,
     new: Lanes,
     begun: Lanes,
     slow: Lanes,
@@ -50,8 +52,7 @@ impl Book {
             free_seats: places.seats,
             free_slots: places.slots.cast_signed(),
             strangers: 0,
-            away: 0,
-            strangers_away: 0,
+            away: Absent::default(),
             new: Lanes::default(),
             begun: Lanes::default(),
             slow: Lanes::default(),
@@ -144,14 +145,23 @@ impl Book {
         if self.new.len() + self.held_up_count <= self.places.queue {
             return;
         }
-        let held_up = self.held_up.values().max_by_key(|held| held.len());
-        let last = match held_up {
-            Some(held) if held.len() > self.new.len() => held.last_key_value().map(|(_, id)| *id),
-            Some(_) | None => self.new.last_of_longest(),
+        let longest = self.new.last_of_longest();
+        let last = match self.last_of_most_held_up() {
+            Some((many, id)) if longest.is_none_or(|(most, _)| many > most) => Some(id),
+            Some(_) | None => longest.map(|(_, id)| id),
         };
         if let Some(id) = last {
             self.refuse(id, wakes);
         }
+    }
+
+    /// The last that is held up of the entrance of which most wait, held up or in its lane; and how many.
+    fn last_of_most_held_up(&self) -> Option<(usize, u64)> {
+        let waiting = self.held_up.iter().filter_map(|(entrance, held)| {
+            let (_, last) = held.last_key_value()?;
+            Some((held.len() + self.new.waiting(Lane::Stranger(*entrance).path()), *last))
+        });
+        waiting.max_by_key(|(many, _)| *many)
     }
 
     fn refuse(&mut self, id: u64, wakes: &mut Wakes) {
@@ -353,9 +363,9 @@ impl Book {
         ticket.lane = Lane::Client(client);
         if was_stranger {
             self.strangers -= usize::from(ticket.has_slot);
-            if ticket.away == Some(true) {
-                ticket.away = Some(false);
-                self.strangers_away -= 1;
+            if let Some(Away::Stranger(whose)) = ticket.away {
+                ticket.away = Some(Away::Known);
+                self.away.known(whose);
             }
         }
         let computes = matches!(ticket.status, Status::Computing(Hold::Runner, _));
@@ -414,34 +424,6 @@ impl Book {
         match self.tickets.get(&id)?.status {
             Status::Computing(hold, _) => Some(hold),
             Status::Idle | Status::New(_) | Status::Waiting(..) | Status::Called(..) | Status::Refused => None,
-        }
-    }
-
-    /// It waits for somebody else's server and gives its slot back meanwhile. `false` where too many do.
-    pub(super) fn goes_away(&mut self, id: u64, wakes: &mut Wakes) -> bool {
-        let Some(ticket) = self.tickets.get_mut(&id).filter(|ticket| ticket.has_slot) else { return true };
-        let stranger = ticket.lane.is_stranger();
-        if self.away >= self.places.away || (stranger && self.strangers_away >= Places::quarter(self.places.away)) {
-            return false;
-        }
-        ticket.away = Some(stranger);
-        self.away += 1;
-        self.strangers_away += usize::from(stranger);
-        self.give_slot(id);
-        self.call(wakes);
-        true
-    }
-
-    /// It is back.
-    pub(super) fn comes_back(&mut self, id: u64) {
-        self.not_away(id);
-        self.take_slot(id);
-    }
-
-    fn not_away(&mut self, id: u64) {
-        if let Some(stranger) = self.tickets.get_mut(&id).and_then(|ticket| ticket.away.take()) {
-            self.away -= 1;
-            self.strangers_away -= usize::from(stranger);
         }
     }
 

@@ -112,13 +112,20 @@ impl Lanes {
         removed
     }
 
-    /// Whoever came last into the longest lane.
-    pub(super) fn last_of_longest(&self) -> Option<u64> {
+    /// Whoever came last into the longest lane, and how many wait in that.
+    pub(super) fn last_of_longest(&self) -> Option<(usize, u64)> {
         let mut node = &self.0;
         while let Some(longest) = node.children.values().max_by_key(|child| child.length) {
             node = longest;
         }
-        node.waiting.last_key_value().map(|(_, ticket)| *ticket)
+        node.waiting.last_key_value().map(|(_, ticket)| (node.length, *ticket))
+    }
+
+    /// How many wait in this lane.
+    pub(super) fn waiting(&self, path: Path) -> usize {
+        let mut steps = path.steps();
+        let found = steps.try_fold(&self.0, |node, step| node.children.get(&step));
+        found.map_or(0, |node| node.length)
     }
 
     /// Charges time. Where nobody waits, it has cost nobody anything.
@@ -349,6 +356,8 @@ mod tests {
             lanes.push(stranger(1, 1).path(), (order, order));
         }
         lanes.push(stranger(2, 1).path(), (5, 5));
-        assert_eq!(lanes.last_of_longest(), Some(4));
+        assert_eq!(lanes.last_of_longest(), Some((5, 4)));
+        let waiting = |peer, claim| lanes.waiting(stranger(peer, claim).path());
+        assert_eq!((waiting(1, 1), waiting(2, 1), waiting(1, 2), waiting(3, 1)), (5, 1, 0, 0));
     }
 }

@@ -3,6 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
+use super::book::away::Away;
 use super::lanes::{Entrance, Lane};
 
 /// How many there are of what.
@@ -68,8 +69,8 @@ pub(super) struct Ticket {
     pub(super) wants: Hold,
     pub(super) has_slot: bool,
     pub(super) began: bool,
-    /// It gave its slot back until somebody else's server has answered; whether as a stranger.
-    pub(super) away: Option<bool>,
+    /// It gave its slot back until somebody else's server has answered; as whom.
+    pub(super) away: Option<Away>,
     /// It has waited for a seat as long as it could.
     pub(super) late: bool,
     pub(super) waker: Option<Waker>,

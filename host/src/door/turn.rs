@@ -154,11 +154,12 @@ impl Turn {
         }
     }
 
-    /// Asks somebody else's server: where that takes time, the request is not in flight meanwhile.
+    /// Asks somebody else's server: where that takes time, the request is not in flight meanwhile. `whose` names the server, as far as
+    /// that is known.
     ///
     /// # Errors
     /// Where so many wait that this one may not.
-    pub(crate) async fn elsewhere<F: Future>(&self, asking: F) -> Result<F::Output, Crowded> {
+    pub(crate) async fn elsewhere<F: Future>(&self, whose: impl FnOnce() -> String, asking: F) -> Result<F::Output, Crowded> {
         let Some(ticket) = self.0.as_deref() else { return Ok(asking.await) };
         let mut asking = pin!(asking);
         // What is known already takes no time.
@@ -166,7 +167,8 @@ impl Turn {
         if let Poll::Ready(answer) = at_once {
             return Ok(answer);
         }
-        if !ticket.write(|book, _now, wakes| book.goes_away(ticket.id, wakes)) {
+        let whose = ticket.door.0.names.hash_one(whose());
+        if !ticket.write(|book, _now, wakes| book.goes_away(ticket.id, whose, wakes)) {
             return Err(Crowded);
         }
         let _away = Away(ticket);

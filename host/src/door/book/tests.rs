@@ -101,25 +101,73 @@ fn where_too_many_wait_the_last_of_the_longest_lane_is_refused() {
     assert!(waits(book.asks(flood[6])));
 }
 
+/// Many peers with one request each, and one whose requests are held up because it has its share of the slots.
+#[test]
+fn where_too_many_wait_the_last_of_an_entrance_that_is_held_up_is_refused_before_others() {
+    let mut book = Book::new(Places { runners: 16, seats: 1, slots: 8, away: 8, queue: 6 });
+    let mut flood = Vec::new();
+    for _ in 0..6 {
+        let id = book.comes(1, 7);
+        assert_eq!(book.asks(id), Step::Go);
+        book.is_known(id, 1);
+        flood.push(id);
+    }
+    let held: Vec<_> = (0..3).map(|_| book.comes(1, 7)).collect();
+    assert!(held.iter().all(|id| waits(book.asks(*id))));
+    // Two strangers take their quarter; those after them wait, each in a lane of its own.
+    let begun = [book.comes(2, 0), book.comes(3, 0)];
+    assert!(begun.iter().all(|id| book.asks(*id) == Step::Go));
+    let others: Vec<_> = (4..8).map(|peer| book.comes(peer, 0)).collect();
+    assert!(others.iter().all(|id| waits(book.asks(*id))));
+    assert_eq!(book.held_up_count + book.new.len(), 6);
+    assert_eq!(book.asks(held[2]), Step::Refused, "three of one entrance are more than one of each other");
+    assert!(held[..2].iter().chain(&others).all(|id| waits(book.asks(*id))));
+}
+
 #[test]
 fn whoever_waits_elsewhere_has_no_slot_and_too_many_may_not() {
     let mut book = Book::new(Places { runners: 8, seats: 1, slots: 1, away: 4, queue: 8 });
     let mut wakes = Wakes::new();
     let first = book.comes(1, 0);
     assert_eq!(book.asks(first), Step::Go);
-    assert!(book.goes_away(first, &mut wakes));
+    assert!(book.goes_away(first, 1, &mut wakes));
     book.rests(first);
     let second = book.comes(2, 0);
     assert_eq!(book.asks(second), Step::Go, "the slot is free");
-    assert!(!book.goes_away(second, &mut wakes), "a quarter of four are strangers");
+    assert!(!book.goes_away(second, 2, &mut wakes), "a quarter of four are strangers");
     book.is_known(second, 1);
-    assert!(book.goes_away(second, &mut wakes), "but not of those that are known");
+    assert!(book.goes_away(second, 1, &mut wakes), "but not of those that are known");
     book.comes_back(first);
     book.comes_back(second);
-    assert_eq!((book.away, book.strangers_away), (0, 0));
+    assert_eq!((book.away.all, book.away.strangers()), (0, 0));
     book.ends(first);
     book.ends(second);
     assert_eq!((book.free_slots, book.strangers), (1, 0));
+}
+
+#[test]
+fn a_server_that_hangs_takes_half_of_what_strangers_have() {
+    let mut book = Book::new(Places { runners: 8, seats: 1, slots: 32, away: 16, queue: 8 });
+    let mut wakes = Wakes::new();
+    let mut goes = |book: &mut Book, peer, whose| {
+        let id = book.comes(peer, 0);
+        assert_eq!(book.asks(id), Step::Go);
+        let gone = book.goes_away(id, whose, &mut wakes);
+        book.rests(id);
+        (id, gone)
+    };
+    let first: Vec<_> = (0..4).map(|peer| goes(&mut book, peer, 1)).collect();
+    assert_eq!(first.iter().map(|(_, gone)| *gone).collect::<Vec<_>>(), [true, true, false, false]);
+    let other: Vec<_> = (4..7).map(|peer| goes(&mut book, peer, 2)).collect();
+    assert_eq!(other.iter().map(|(_, gone)| *gone).collect::<Vec<_>>(), [true, true, false]);
+    // Whoever turns out to be known leaves its place to another stranger.
+    book.is_known(first[0].0, 1);
+    assert!(goes(&mut book, 7, 1).1);
+    assert_eq!((book.away.all, book.away.strangers()), (5, 4));
+    for (id, _) in first.into_iter().chain(other) {
+        book.ends(id);
+    }
+    assert_eq!((book.away.all, book.away.strangers()), (1, 1));
 }
 
 #[test]
