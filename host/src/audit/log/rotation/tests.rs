@@ -130,15 +130,16 @@ fn pad(path: &Path) {
 async fn a_crash_between_any_two_steps_leaves_a_log_that_opens_and_lacks_nothing(
     #[values(Durability::Fsync, Durability::Os)] durability: Durability,
 ) {
-    let place = Place::new();
+    let place = Arc::new(Place::new());
     let log = place.open_with(LogOptions { durability, ..LogOptions::default() }).unwrap();
     for number in 0..3 {
         log.append(event(number)).await.unwrap();
     }
-    let crashes = Mutex::new(Vec::new());
-    let look = |step: Step| crashes.lock().unwrap().push((step, copy(&place)));
-    log.inner.rotate(&look).await.unwrap();
-    let crashes = crashes.into_inner().unwrap();
+    let crashes = Arc::new(Mutex::new(Vec::new()));
+    let (seen, looked_at) = (Arc::clone(&crashes), Arc::clone(&place));
+    let look = move |step: Step| seen.lock().unwrap().push((step, copy(&looked_at)));
+    log.inner.rotate(Arc::new(look)).await.unwrap();
+    let crashes = std::mem::take(&mut *crashes.lock().unwrap());
     let steps: Vec<Step> = crashes.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, [Step::Closed, Step::Sealed, Step::Begun, Step::Numbered, Step::InPlace, Step::Done]);
     for (step, crashed) in crashes {
@@ -179,17 +180,18 @@ async fn opened(place: &Place, durability: Durability) -> Result<AuditLog, OpenE
 
 #[tokio::test]
 async fn a_closing_line_that_was_not_finished_closes_nothing() {
-    let place = Place::new();
+    let place = Arc::new(Place::new());
     let log = place.open(Durability::Fsync).unwrap();
     log.append(event(1)).await.unwrap();
-    let crash = Mutex::new(None);
-    let look = |step: Step| {
+    let crash = Arc::new(Mutex::new(None));
+    let (seen, looked_at) = (Arc::clone(&crash), Arc::clone(&place));
+    let look = move |step: Step| {
         if step == Step::Closed {
-            *crash.lock().unwrap() = Some(copy(&place));
+            *seen.lock().unwrap() = Some(copy(&looked_at));
         }
     };
-    log.inner.rotate(&look).await.unwrap();
-    let crashed = crash.into_inner().unwrap().unwrap();
+    log.inner.rotate(Arc::new(look)).await.unwrap();
+    let crashed = crash.lock().unwrap().take().unwrap();
     let text = crashed.text();
     std::fs::write(&crashed.path, &text[..text.len() - 10]).unwrap();
     let log = crashed.open(Durability::Fsync).unwrap();
