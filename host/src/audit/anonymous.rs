@@ -130,6 +130,28 @@ impl Counter {
     }
 }
 
+/// What was taken out to be written. It is counted on when this goes, unless it may stand in the log.
+pub(super) struct Taken<'a> {
+    counter: &'a Counter,
+    pub(super) summaries: Vec<Summary>,
+    pub(super) may_stand: bool,
+}
+
+impl<'a> Taken<'a> {
+    /// The windows that have ended, or all.
+    pub(super) fn out_of(counter: &'a Counter, now: Duration, all: bool) -> Self {
+        Self { counter, summaries: counter.take(now, all), may_stand: false }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.may_stand {
+            self.counter.put_back(std::mem::take(&mut self.summaries));
+        }
+    }
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
 //! The audit log on disk: a JSON line an event, each with the hash of the one before, and now and then a signed checkpoint.
 //!
 //! With [`Durability::Fsync`] appends queue up for one thread, which writes and syncs them a batch at a time. With [`Durability::Os`] the
-//! appender writes itself. Checkpoints, the head of an `Os` log, counts of anonymous failures and attempts to set a failed log right are
-//! the business of a background task.
+//! appender writes itself, one at a time; the others wait without a thread, so that a write that hangs takes one worker of the runtime and
+//! no more, and with only one worker that thread writes. Checkpoints, the head of an `Os` log, counts of anonymous failures and attempts to
+//! set a failed log right are the business of a background task.
 
 mod files;
 mod rotation;
@@ -18,8 +19,8 @@ use tokio::sync::{Mutex, Notify, RwLock as Gate};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 
-use self::files::{Files, Queue, Stamped};
-use super::anonymous::Counter;
+use self::files::{Files, Queue, Stamped, stamped};
+use super::anonymous::{Counter, Taken};
 use super::head::SealKey;
 use super::line::{self, Body, Mark};
 use super::open::{self, OpenError, Opened};
@@ -111,10 +112,9 @@ impl AuditLog {
         // What a crash left without a checkpoint is as good as one line: the next checkpoint covers it, after the interval at the latest.
         let covered = Covered::new(at.seq.saturating_sub(u64::from(!opened.clean)), clock.monotonic());
         let files = Arc::new(Files::new(opened));
-        let queue = match options.durability {
-            Durability::Fsync => Some(Queue::start(Arc::clone(&files), Arc::clone(&clock), options.write_limit)?),
-            Durability::Os => None,
-        };
+        let durable = options.durability == Durability::Fsync;
+        let takes_a_thread = durable || runtime.metrics().num_workers() < 2;
+        let queue = takes_a_thread.then(|| Queue::start(Arc::clone(&files), Arc::clone(&clock), durable)).transpose()?;
         let inner = Arc::new(Inner {
             files,
             queue,
@@ -124,6 +124,7 @@ impl AuditLog {
             anonymous: Counter::default(),
             covered: std::sync::Mutex::new(covered),
             checkpointing: Mutex::new(()),
+            pen: Arc::default(),
             gate: Gate::new(()),
             rotate_after: std::sync::Mutex::new(Duration::ZERO),
             wake: Arc::new(Notify::new()),
@@ -162,13 +163,17 @@ impl Audit for AuditLog {
             return Ok(());
         }
         let body = Body::new(event.json)?;
-        let at = inner.write(vec![Stamped { time: now, body }]).await?;
+        let at = inner.write(vec![Stamped { time: now, body }], || {}).await?;
         inner.wake_at(at);
         Ok(())
     }
 
     async fn ready(&self) -> Result<(), AuditError> {
-        if self.inner.closing.load(Ordering::Acquire) { Err(AuditError::Closed) } else { self.inner.files.ready() }
+        let inner = &*self.inner;
+        if inner.closing.load(Ordering::Acquire) {
+            return Err(AuditError::Closed);
+        }
+        if inner.files.hangs(inner.clock.now()) { Err(AuditError::TimedOut) } else { inner.files.ready() }
     }
 
     async fn close(&self) -> Result<(), AuditError> {
@@ -176,11 +181,14 @@ impl Audit for AuditLog {
             return Ok(());
         }
         let counts = self.inner.write_counts(self.inner.clock.now(), true).await;
-        let checkpoint = self.inner.checkpoint().await;
+        let limit = self.inner.options.write_limit;
+        let checkpoint = timeout(limit.saturating_add(SIGN_LIMIT), self.inner.checkpoint()).await;
+        let checkpoint = checkpoint.unwrap_or(Err(AuditError::TimedOut));
         // Even if those failed the file is let go; its head then does not say that it was closed in good order.
         let in_order = counts.is_ok() && checkpoint.is_ok();
         let files = Arc::clone(&self.inner.files);
-        let closed = tokio::task::spawn_blocking(move || files.close(in_order)).await.map_err(|_| AuditError::Closed)?;
+        let closed = timeout(limit, tokio::task::spawn_blocking(move || files.close(in_order))).await;
+        let closed = closed.map_err(|_elapsed| AuditError::TimedOut)?.map_err(|_| AuditError::Closed)?;
         counts.and(checkpoint).and(closed)
     }
 }
@@ -213,6 +221,8 @@ struct Inner {
     anonymous: Counter,
     covered: std::sync::Mutex<Covered>,
     checkpointing: Mutex<()>,
+    /// Whoever writes itself has it; nobody keeps a thread waiting for it.
+    pen: Arc<Mutex<()>>,
     /// Writers pass; while a file is closed and the next begun they wait.
     gate: Gate<()>,
     /// No further attempt to close a file for its size before this.
@@ -244,12 +254,33 @@ async fn look_after(inner: Weak<Inner>, wake: Arc<Notify>) {
 }
 
 impl Inner {
-    async fn write(&self, lines: Vec<Stamped>) -> Result<Mark, AuditError> {
-        let _open = self.gate.read().await;
-        match &self.queue {
-            Some(queue) => queue.write(lines).await,
-            None => self.files.commit(self.clock.now(), lines.iter().map(|line| (line.time, &line.body))),
+    /// Writes lines, for so long as a write may take; from when they are `handed_over` on they may be written, whatever this answers.
+    async fn write(&self, lines: Vec<Stamped>, handed_over: impl FnOnce() + Send) -> Result<Mark, AuditError> {
+        let written = async {
+            let _open = self.gate.read().await;
+            match &self.queue {
+                Some(queue) => queue.write(lines, handed_over).await,
+                None => self.write_here(lines, handed_over).await,
+            }
+        };
+        timeout(self.options.write_limit, written).await.map_err(|_elapsed| AuditError::TimedOut)?
+    }
+
+    /// Writes on this thread, unless somebody else is at the file, who may hang there.
+    async fn write_here(&self, lines: Vec<Stamped>, handed_over: impl FnOnce() + Send) -> Result<Mark, AuditError> {
+        let pen = Arc::clone(&self.pen).lock_owned().await;
+        handed_over();
+        let now = self.clock.now();
+        if let Some(written) = self.files.commit_at_once(now, stamped(&lines)) {
+            return written;
         }
+        let files = Arc::clone(&self.files);
+        // The pen goes along: however soon this one gives up, one thread waits at most.
+        let written = tokio::task::spawn_blocking(move || {
+            let _pen = pen;
+            files.commit(now, stamped(&lines))
+        });
+        written.await.map_err(|_| AuditError::Closed)?
     }
 
     /// One look at the log. What fails here is tried again at the next one, and `ready` tells of it meanwhile.
@@ -260,7 +291,7 @@ impl Inner {
         {
             tracing::debug!(%error, "the counts of anonymous failures wait");
         }
-        let (files, ahead) = (Arc::clone(&self.files), self.queue.is_none());
+        let (files, ahead) = (Arc::clone(&self.files), self.options.durability == Durability::Os);
         if tokio::task::spawn_blocking(move || files.settle(now, ahead)).await.is_err() {
             tracing::error!("looking after the audit log failed");
         }
@@ -274,17 +305,20 @@ impl Inner {
 
     /// Writes what was only counted: of windows that ended, or of all.
     async fn write_counts(&self, now: Duration, all: bool) -> Result<(), AuditError> {
-        let summaries = self.anonymous.take(now, all);
-        if summaries.is_empty() {
+        let mut taken = Taken::out_of(&self.anonymous, now, all);
+        if taken.summaries.is_empty() {
             return Ok(());
         }
-        let mut lines = Vec::with_capacity(summaries.len());
-        for summary in &summaries {
+        let mut lines = Vec::with_capacity(taken.summaries.len());
+        for summary in &taken.summaries {
             lines.push(Stamped { time: now, body: Body::own(&summary.event())? });
         }
-        let written = self.write(lines).await;
-        if written.is_err() {
-            self.anonymous.put_back(summaries);
+        let written = self.write(lines, || taken.may_stand = true).await;
+        // All other errors say that nothing of it is in the log.
+        if let Err(error) = &written
+            && !matches!(error, AuditError::TimedOut)
+        {
+            taken.may_stand = false;
         }
         written.map(|_| ())
     }
@@ -333,7 +367,7 @@ impl Inner {
         if self.files.at().seq.saturating_sub(at.seq) >= CHECKPOINT_REACH {
             return Err(AuditError::TimedOut);
         }
-        self.write(vec![Stamped { time: now, body }]).await.map(|_| ())
+        self.write(vec![Stamped { time: now, body }], || {}).await.map(|_| ())
     }
 
     /// A signed line that says where the log stands; `closes` is the number of the file that ends with it.

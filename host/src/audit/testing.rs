@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -176,6 +176,70 @@ impl Sink for FaultySink {
 
     fn holds(&self, base: Mark, at: Mark) -> io::Result<bool> {
         self.file.holds(base, at)
+    }
+}
+
+/// A file on a mount that hangs when it is told to: until it is let go, or for longer than any test waits.
+#[derive(Debug)]
+pub(super) struct HangingSink {
+    file: LogFile,
+    /// Whether it hangs, and how many wait in it.
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl HangingSink {
+    pub(super) fn new(path: &Path) -> Arc<Self> {
+        let file = LogFile::new(super::file::open(path, false).unwrap(), path).unwrap();
+        Arc::new(Self { file, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    pub(super) fn hang(&self, hangs: bool) {
+        self.state.lock().unwrap().0 = hangs;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn holds_somebody(&self) -> bool {
+        self.state.lock().unwrap().1 > 0
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.1 += 1;
+        let (mut state, _) = self.changed.wait_timeout_while(state, Duration::from_secs(15), |state| state.0).unwrap();
+        state.1 -= 1;
+    }
+}
+
+impl Sink for HangingSink {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.pass();
+        self.file.write(bytes)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.file.truncate(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn stands(&self, len: u64) -> Result<(), Displaced> {
+        self.file.stands(len)
+    }
+
+    fn holds(&self, base: Mark, at: Mark) -> io::Result<bool> {
+        self.pass();
+        self.file.holds(base, at)
+    }
+
+    fn put_back(&self) -> io::Result<Option<()>> {
+        self.file.put_back()
     }
 }
 

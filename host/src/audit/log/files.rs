@@ -2,11 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::{Body, Mark, Opened};
 use crate::audit::AuditError;
@@ -23,12 +22,19 @@ const QUEUE: usize = 4_096;
 const MAX_BATCH: usize = 1_024;
 /// No further append joins a batch of more bytes than this.
 const MAX_BATCH_BYTES: usize = 4 << 20;
+/// A write that takes longer hangs.
+const HANGS: Duration = Duration::from_secs(2);
 
 /// An event and the time it carries.
 #[derive(Debug)]
 pub(super) struct Stamped {
     pub(super) time: Duration,
     pub(super) body: Body,
+}
+
+/// As the writer takes them.
+pub(super) fn stamped(lines: &[Stamped]) -> impl Iterator<Item = (Duration, &Body)> {
+    lines.iter().map(|line| (line.time, &line.body))
 }
 
 /// Why a batch was not written.
@@ -71,6 +77,8 @@ struct Status {
     at: Mark,
     log: Option<Fault>,
     head: Option<Fault>,
+    /// Since when somebody is at the file.
+    busy: Option<Duration>,
 }
 
 /// The log's files. Whoever needs both locks takes the head's first.
@@ -86,7 +94,7 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { writer, head, path, clean: _ } = opened;
-        let status = Status { at: writer.at(), log: None, head: None };
+        let status = Status { at: writer.at(), log: None, head: None, busy: None };
         Self { head: Mutex::new(head), writer: Mutex::new(Some(writer)), status: Mutex::new(status), path }
     }
 
@@ -110,6 +118,18 @@ impl Files {
         status.log.or(status.head).map_or(Ok(()), |fault| Err(fault.into()))
     }
 
+    /// Whether somebody is at the file and does not come back.
+    pub(super) fn hangs(&self, now: Duration) -> bool {
+        self.status().busy.is_some_and(|since| now.saturating_sub(since) >= HANGS)
+    }
+
+    fn busy(&self, now: Duration) -> Busy<'_> {
+        let mut status = self.status();
+        let first = status.busy.is_none();
+        status.busy.get_or_insert(now);
+        Busy { files: self, first }
+    }
+
     /// Writes a batch.
     pub(super) fn commit<'a>(
         &self,
@@ -119,10 +139,34 @@ impl Files {
         Ok(self.try_commit(now, batch)?)
     }
 
+    /// The same where nobody else has the file at this moment; `None` where somebody does.
+    pub(super) fn commit_at_once<'a>(
+        &self,
+        now: Duration,
+        batch: impl Iterator<Item = (Duration, &'a Body)>,
+    ) -> Option<Result<Mark, AuditError>> {
+        let mut guard = match self.writer.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::WouldBlock) => return None,
+            Err(TryLockError::Poisoned(_)) => return Some(Err(AuditError::Closed)),
+        };
+        Some(self.commit_with(&mut guard, now, batch).map_err(AuditError::from))
+    }
+
     fn try_commit<'a>(&self, now: Duration, batch: impl Iterator<Item = (Duration, &'a Body)>) -> Result<Mark, Refused> {
         // A writer that panicked may have left anything behind: closed is what remains.
         let mut guard = self.writer.lock().map_err(|_| Refused::Closed)?;
-        let writer = guard.as_mut().ok_or(Refused::Closed)?;
+        self.commit_with(&mut guard, now, batch)
+    }
+
+    fn commit_with<'a>(
+        &self,
+        writer: &mut Option<Writer>,
+        now: Duration,
+        batch: impl Iterator<Item = (Duration, &'a Body)>,
+    ) -> Result<Mark, Refused> {
+        let _busy = self.busy(now);
+        let writer = writer.as_mut().ok_or(Refused::Closed)?;
         let result = writer.commit(now, batch);
         self.noted(writer);
         result.map(|()| writer.at()).map_err(Refused::Fault)
@@ -261,6 +305,7 @@ impl Files {
     /// Whether the log is as it was left, also while nobody writes.
     fn look(&self, now: Duration) {
         let Ok(mut guard) = self.writer.lock() else { return };
+        let _busy = self.busy(now);
         let Some(writer) = guard.as_mut() else { return };
         writer.look(now);
         self.noted(writer);
@@ -284,6 +329,21 @@ impl Files {
     }
 }
 
+/// Somebody is at the file, until this goes.
+struct Busy<'a> {
+    files: &'a Files,
+    /// The others are not waited for: they began later.
+    first: bool,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if self.first {
+            self.files.status().busy = None;
+        }
+    }
+}
+
 struct Job {
     lines: Vec<Stamped>,
     done: oneshot::Sender<Result<Mark, Refused>>,
@@ -293,29 +353,28 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Queue {
     jobs: mpsc::Sender<Job>,
-    limit: Duration,
 }
 
 impl Queue {
-    pub(super) fn start(files: Arc<Files>, clock: Arc<dyn Clock>, limit: Duration) -> std::io::Result<Self> {
+    /// Where a batch counts only when it is `durable`, the head follows each.
+    pub(super) fn start(files: Arc<Files>, clock: Arc<dyn Clock>, durable: bool) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        std::thread::Builder::new().name("audit".to_owned()).spawn(move || lead(&files, &*clock, waiting))?;
-        Ok(Self { jobs, limit })
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || lead(&files, &*clock, durable, waiting))?;
+        Ok(Self { jobs })
     }
 
-    /// Writes lines with the next batch.
-    pub(super) async fn write(&self, lines: Vec<Stamped>) -> Result<Mark, AuditError> {
+    /// Writes lines with the next batch; from when they are `handed_over` on they may be written, also where nobody waits for it.
+    pub(super) async fn write(&self, lines: Vec<Stamped>, handed_over: impl FnOnce()) -> Result<Mark, AuditError> {
         let (done, result) = oneshot::channel();
-        let written = async {
-            self.jobs.send(Job { lines, done }).await.map_err(|_| Refused::Closed)?;
-            result.await.map_err(|_| Refused::Closed)?
-        };
-        Ok(timeout(self.limit, written).await.map_err(|_| AuditError::TimedOut)??)
+        let place = self.jobs.reserve().await.map_err(|_| AuditError::Closed)?;
+        handed_over();
+        place.send(Job { lines, done });
+        Ok(result.await.map_err(|_| AuditError::Closed)??)
     }
 }
 
 /// Group commit: whatever queued up during one write and sync goes into the next.
-fn lead(files: &Files, clock: &dyn Clock, mut waiting: mpsc::Receiver<Job>) {
+fn lead(files: &Files, clock: &dyn Clock, durable: bool, mut waiting: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while let Some(first) = waiting.blocking_recv() {
         let mut bytes = size(&first);
@@ -325,12 +384,11 @@ fn lead(files: &Files, clock: &dyn Clock, mut waiting: mpsc::Receiver<Job>) {
             bytes += size(&job);
             batch.push(job);
         }
-        let lines = batch.iter().flat_map(|job| &job.lines).map(|line| (line.time, &line.body));
-        let result = files.try_commit(clock.now(), lines);
+        let result = files.try_commit(clock.now(), batch.iter().flat_map(|job| stamped(&job.lines)));
         for job in batch.drain(..) {
             let _no_longer_waiting = job.done.send(result);
         }
-        if result.is_ok() {
+        if durable && result.is_ok() {
             files.store_head(false);
         }
     }

@@ -4,8 +4,8 @@ use super::*;
 use crate::approval::testing::World;
 use crate::audit::AuditCtx;
 use crate::audit::head::HeadFile;
-use crate::audit::testing::{Faults, FaultySink, Place, TestKeys, anonymous, event, until};
-use crate::audit::writer::Writer;
+use crate::audit::testing::{Faults, FaultySink, HangingSink, Place, TestKeys, anonymous, event, until};
+use crate::audit::writer::{Sink, Writer};
 use crate::bindings::types::Attribute;
 use crate::evidence::Evidence;
 use crate::keys::KeysError;
@@ -19,12 +19,20 @@ fn events_of(place: &Place, kind: &str) -> Vec<serde_json::Value> {
 /// A log on a sink that fails as told.
 fn faulty(place: &Place, durability: Durability) -> (AuditLog, Arc<FaultySink>) {
     let sink = FaultySink::new(&place.path);
-    let writer = Writer::new(Arc::clone(&sink) as _, durability == Durability::Fsync, Mark::START, Mark::START);
+    (on(place, Arc::clone(&sink) as _, LogOptions { durability, ..LogOptions::default() }), sink)
+}
+
+/// A log on a sink that hangs as told.
+fn hanging(place: &Place, options: LogOptions) -> (Arc<AuditLog>, Arc<HangingSink>) {
+    let sink = HangingSink::new(&place.path);
+    (Arc::new(on(place, Arc::clone(&sink) as _, options)), sink)
+}
+
+fn on(place: &Place, sink: Arc<dyn Sink>, options: LogOptions) -> AuditLog {
+    let writer = Writer::new(sink, options.durability == Durability::Fsync, Mark::START, Mark::START);
     let (head, _) = HeadFile::open(&place.path, &place.seal).unwrap();
     let opened = Opened { writer, head, path: place.path.clone(), clean: true };
-    let options = LogOptions { durability, ..LogOptions::default() };
-    let log = AuditLog::start(opened, Arc::clone(&place.keys) as _, Arc::clone(&place.clock) as _, options).unwrap();
-    (log, sink)
+    AuditLog::start(opened, Arc::clone(&place.keys) as _, Arc::clone(&place.clock) as _, options).unwrap()
 }
 
 #[rstest]
@@ -328,6 +336,83 @@ async fn a_write_that_hangs_is_given_up() {
     let options = LogOptions { write_limit: Duration::from_millis(50), ..LogOptions::default() };
     let log = AuditLog::start(opened, Arc::clone(&place.keys) as _, Arc::clone(&place.clock) as _, options).unwrap();
     assert!(matches!(log.append(event(1)).await, Err(AuditError::TimedOut)));
+}
+
+/// The mount of the log is away, and whoever writes there does not come back.
+#[rstest]
+fn a_write_that_hangs_stops_nobody_else(
+    #[values(1, 2)] workers: usize,
+    #[values(Durability::Fsync, Durability::Os)] durability: Durability,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let place = Place::new();
+        let (log, sink) = hanging(&place, LogOptions { durability, ..LogOptions::default() });
+        log.append(event(1)).await.unwrap();
+        sink.hang(true);
+        let append = |number| {
+            let log = Arc::clone(&log);
+            async move { log.append(event(number)).await }
+        };
+        let stuck = tokio::spawn(append(2));
+        until(|| sink.holds_somebody()).await;
+        let others: Vec<_> = (3..11).map(|number| tokio::spawn(timeout(Duration::from_millis(100), append(number)))).collect();
+        for other in others {
+            let waited = timeout(Duration::from_secs(5), other).await.expect("its own limit ends it").unwrap();
+            assert!(waited.is_err(), "{waited:?}");
+        }
+        log.ready().await.unwrap();
+        place.clock.advance(Duration::from_secs(3));
+        assert!(matches!(log.ready().await, Err(AuditError::TimedOut)));
+        sink.hang(false);
+        stuck.await.unwrap().unwrap();
+        log.append(event(11)).await.unwrap();
+        log.ready().await.unwrap();
+        log.close().await.unwrap();
+        assert!(place.verify().ok, "{}", place.verify());
+    });
+}
+
+#[tokio::test]
+async fn nobody_waits_while_a_log_that_came_back_is_read() {
+    let place = Place::new();
+    let (log, sink) = hanging(&place, LogOptions { durability: Durability::Os, ..LogOptions::default() });
+    log.append(event(1)).await.unwrap();
+    std::fs::rename(&place.path, place.path.with_extension("moved")).unwrap();
+    assert!(matches!(log.append(event(2)).await, Err(AuditError::Displaced(_))));
+    sink.hang(true);
+    let rotating = tokio::spawn({
+        let log = Arc::clone(&log);
+        async move { log.rotate().await }
+    });
+    until(|| sink.holds_somebody()).await;
+    let told = timeout(Duration::from_secs(5), log.append(event(3))).await.expect("it is told at once");
+    assert!(matches!(told, Err(AuditError::Displaced(_))));
+    assert!(!rotating.is_finished());
+    sink.hang(false);
+    assert_eq!(rotating.await.unwrap().unwrap().file, "audit.jsonl.000001");
+    log.append(event(4)).await.unwrap();
+    log.close().await.unwrap();
+    assert!(place.verify().ok, "{}", place.verify());
+}
+
+#[tokio::test]
+async fn counts_that_may_be_written_are_not_counted_again() {
+    let place = Place::new();
+    let (log, sink) = hanging(&place, LogOptions { write_limit: Duration::from_secs(1), ..LogOptions::default() });
+    for _ in 0..15 {
+        log.append(anonymous("caller.unknown")).await.unwrap();
+    }
+    sink.hang(true);
+    place.clock.advance(Duration::from_secs(61));
+    assert!(matches!(log.append(event(1)).await, Err(AuditError::TimedOut)));
+    sink.hang(false);
+    until(|| !events_of(&place, "anonymous_failures").is_empty()).await;
+    place.clock.advance(Duration::from_secs(61));
+    tokio::time::sleep(TICK * 3).await;
+    log.close().await.unwrap();
+    let counted: u64 = events_of(&place, "anonymous_failures").iter().filter_map(|line| line["count"].as_u64()).sum();
+    assert_eq!(counted, 5);
 }
 
 /// A caller who was known, and eight long questions to the policy.
