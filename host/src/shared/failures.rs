@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Shared;
-use crate::audit::time;
-use crate::guessing::Summary;
+use crate::audit::{Audit, AuditError, time};
+use crate::guessing::{Guessing, Summary};
 use crate::record::Event;
 
 /// Between two looks at what is counted.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a log may take at most to say whether it has written something; ours says so sooner.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Records what is counted from now on; ends with what it watches. Runs within a tokio runtime.
 pub(crate) fn watch(shared: &Arc<Shared>) {
@@ -35,14 +37,31 @@ impl Shared {
     /// Records what is counted and due, or all of it.
     pub(crate) async fn record_failures(&self, all: bool) {
         for summary in self.guessing.take(all) {
-            let event = Event { json: event(&summary).to_string(), anonymous: None };
-            let error = match tokio::time::timeout(self.limits.audit, self.audit.append(event)).await {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(elapsed) => elapsed.to_string(),
-            };
-            tracing::error!(client = summary.client, count = summary.count, error, "failures of a caller were not recorded yet");
-            self.guessing.put_back(summary);
+            let (log, guessing) = (Arc::clone(&self.audit), Arc::clone(&self.guessing));
+            // In a task of its own: what is not waited for any more may be written all the same.
+            let recording = tokio::spawn(record(log, guessing, summary));
+            match tokio::time::timeout(self.limits.audit, recording).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "recording the failures of a caller"),
+                Err(_elapsed) => tracing::error!("failures of a caller were not recorded yet"),
+            }
+        }
+    }
+}
+
+/// Records one; what certainly was not written is counted on.
+async fn record(log: Arc<dyn Audit>, guessing: Arc<Guessing>, summary: Summary) {
+    let event = Event { json: event(&summary).to_string(), anonymous: None };
+    let written = tokio::time::timeout(LONGEST, log.append(event)).await.unwrap_or(Err(AuditError::TimedOut));
+    let (client, count) = (&summary.client, summary.count);
+    match written {
+        Ok(()) => {}
+        Err(error @ AuditError::TimedOut) => {
+            tracing::error!(client, count, %error, "failures of a caller may not be recorded");
+        }
+        Err(error) => {
+            tracing::error!(client, count, %error, "failures of a caller were not recorded yet");
+            guessing.put_back(summary);
         }
     }
 }
@@ -58,4 +77,51 @@ fn event(summary: &Summary) -> serde_json::Value {
         "since": time(*since),
         "until": time(*until),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// Fails as told; whether it has written nevertheless, it does not say.
+    #[derive(Default)]
+    struct Doubtful {
+        times_out: AtomicBool,
+        asked: Mutex<u32>,
+    }
+
+    #[async_trait]
+    impl Audit for Doubtful {
+        async fn append(&self, _event: Event) -> Result<(), AuditError> {
+            *self.asked.lock().unwrap() += 1;
+            if self.times_out.load(Ordering::Relaxed) { Err(AuditError::TimedOut) } else { Err(AuditError::Closed) }
+        }
+
+        async fn ready(&self) -> Result<(), AuditError> {
+            Ok(())
+        }
+
+        async fn close(&self) -> Result<(), AuditError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_certainly_was_not_written_is_counted_again() {
+        let (log, guessing) = (Arc::new(Doubtful::default()), Arc::new(Guessing::new(10, Arc::new(SystemClock::default()))));
+        guessing.failed("svc", true, None);
+        let taken = |guessing: &Guessing| guessing.take(true).pop();
+        let summary = taken(&guessing).unwrap();
+        record(Arc::clone(&log) as _, Arc::clone(&guessing), summary.clone()).await;
+        assert_eq!(taken(&guessing), Some(summary.clone()));
+        log.times_out.store(true, Ordering::Relaxed);
+        record(Arc::clone(&log) as _, Arc::clone(&guessing), summary).await;
+        assert_eq!((taken(&guessing), *log.asked.lock().unwrap()), (None, 2));
+    }
 }
