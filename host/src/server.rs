@@ -9,6 +9,7 @@ pub mod meters;
 mod pages;
 mod readiness;
 mod room;
+mod scrape;
 mod seats;
 mod tls;
 

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::readiness::Readiness;
+use super::scrape::Scrape;
 use crate::standin::Standin;
 
 /// What a stopping server names as the part that cannot serve.
@@ -20,12 +21,13 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) struct Pages {
     standin: Standin,
     readiness: Readiness,
-    metrics: Option<PrometheusHandle>,
+    metrics: Option<Scrape>,
     stopping: AtomicBool,
 }
 
 impl Pages {
     pub(super) fn new(standin: Standin, metrics: Option<PrometheusHandle>) -> Self {
+        let metrics = metrics.map(|metrics| Scrape::new(move || metrics.render(), standin.clock()));
         Self { readiness: Readiness::new(standin.clone()), standin, metrics, stopping: AtomicBool::new(false) }
     }
 
@@ -40,9 +42,9 @@ impl Pages {
             return None;
         }
         match path {
-            "/healthz" => Some(page(StatusCode::OK, TEXT, "ok\n".into())),
+            "/healthz" => Some(page(StatusCode::OK, TEXT, "ok\n")),
             "/readyz" => Some(self.readiness().await),
-            "/metrics" => Some(self.metrics()),
+            "/metrics" => Some(self.metrics().await),
             _ => None,
         }
     }
@@ -65,21 +67,21 @@ impl Pages {
         page(status, "application/json", body.to_string())
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Response<Full<Bytes>> {
         match &self.metrics {
-            Some(metrics) => page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
-            None => page(StatusCode::NOT_FOUND, TEXT, "no metrics are kept\n".into()),
+            Some(metrics) => page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.page().await),
+            None => page(StatusCode::NOT_FOUND, TEXT, "no metrics are kept\n"),
         }
     }
 }
 
 /// A page of plain text.
 pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    page(status, TEXT, body.to_owned())
+    page(status, TEXT, body)
 }
 
-fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
