@@ -129,11 +129,17 @@ impl Standin {
 
     /// Answers one HTTP request through the component's protocol faces. Every failure is an answer. A correlation id that is not
     /// 1 to 128 characters of `A-Z a-z 0-9 . _ : -` is replaced.
-    pub async fn handle(&self, mut request: HttpRequest) -> HttpResponse {
+    pub async fn handle(&self, request: HttpRequest) -> HttpResponse {
+        self.handle_since(self.clock().monotonic(), request).await
+    }
+
+    /// The same of a request that came then: its time has been running since.
+    pub(crate) async fn handle_since(&self, came: Duration, mut request: HttpRequest) -> HttpResponse {
         request.correlation_id = self.correlation_id(&request.correlation_id);
         let peer = Peer::named(&request.peer);
         let claim = claimed::by_request(&request);
-        let asked = self.ask(Origin::Stranger { peer, claim: claim.as_deref() }, request.correlation_id.clone());
+        let place = self.inner.door.place(Origin::Stranger { peer, claim: claim.as_deref() });
+        let asked = Asked { place, since: came, correlation_id: request.correlation_id.clone() };
         // What is public is nobody's secret, and anybody may ask for it as often as they like.
         let taped = !is_public(&request);
         let carried = async |mut call: Call| {
@@ -220,7 +226,8 @@ impl Standin {
     ) -> Result<T, Failure> {
         request.correlation_id = self.correlation_id(&request.correlation_id);
         let claim = claimed::by_credential(&request.caller);
-        let asked = self.ask(self.origin(&request, claim.as_deref()), request.correlation_id.clone());
+        let place = self.inner.door.place(self.origin(&request, claim.as_deref()));
+        let asked = Asked { place, since: self.clock().monotonic(), correlation_id: request.correlation_id.clone() };
         let vouched = async |mut call: Call| {
             call.vouch(&request);
             work(call, request).await
@@ -241,10 +248,6 @@ impl Standin {
         }
     }
 
-    fn ask(&self, origin: Origin<'_>, correlation_id: String) -> Asked {
-        Asked { place: self.inner.door.place(origin), since: self.inner.shared.clock.monotonic(), correlation_id }
-    }
-
     /// Lets a request in when it is its turn, and works on it.
     async fn through<T>(
         &self,
@@ -254,12 +257,18 @@ impl Standin {
         work: impl AsyncFnOnce(Call) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let shared = &self.inner.shared;
-        let (turn, correlation_id) = (asked.place.turn(), asked.correlation_id.clone());
+        let (turn, correlation_id, patience) = (asked.place.turn(), asked.correlation_id.clone(), self.left(asked.since));
         let begun = async { work(self.begin(asked, peer, taped).await?).await };
-        match turn.work(shared.limits.request, begun).await {
+        match turn.work(patience, begun).await {
             Ok(answer) => answer,
             Err(Crowded) => Err(shared.failed(&Evidence::default(), &correlation_id, RuntimeError::Overloaded).await),
         }
+    }
+
+    /// What is left of the time of a request that came then.
+    fn left(&self, came: Duration) -> Duration {
+        let Shared { clock, limits, .. } = &*self.inner.shared;
+        limits.request.saturating_sub(clock.monotonic().saturating_sub(came)).max(AT_LEAST)
     }
 
     async fn begin(&self, asked: Asked, peer: Option<Peer>, taped: bool) -> Result<Call, Failure> {
@@ -276,8 +285,7 @@ impl Standin {
         };
         let asker = Asker { turn: place.turn(), peer, guessing: Some(Arc::clone(&inner.shared.guessing)) };
         sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone(), asker), tape.clone());
-        let waited = inner.shared.clock.monotonic().saturating_sub(since);
-        let left = inner.shared.limits.request.saturating_sub(waited).max(AT_LEAST);
+        let left = self.left(since);
         Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id, sandbox, tape, place, left))
     }
 

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
+use standin::directory::{Account, AccountKey, Directory, DirectoryError, Machine, MachineKey, User, UserKey};
 use standin_tests::ports::NoStore;
-use standin_tests::world::{Running, World};
+use standin_tests::requests::basic;
+use standin_tests::world::{API, PATIENT, Running, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -129,6 +132,51 @@ async fn what_is_being_asked_is_never_cut_off_for_one_connection_too_many() {
     assert!(matches!(first.status().await, Some(400..=499)), "it is answered");
     assert_eq!(timeout(LONG, waiting).await.expect("it is served").expect("it ran"), Some(200));
     assert!(server.stop().await);
+}
+
+/// It knows nobody, and takes its time to say so.
+struct SlowDirectory;
+
+#[async_trait]
+impl Directory for SlowDirectory {
+    async fn find_account(&self, _key: &AccountKey) -> Result<Option<Account>, DirectoryError> {
+        Ok(None)
+    }
+
+    async fn find_user(&self, _key: &UserKey) -> Result<Option<User>, DirectoryError> {
+        sleep(Duration::from_millis(800)).await;
+        Ok(None)
+    }
+
+    async fn find_machine(&self, _key: &MachineKey) -> Result<Option<Machine>, DirectoryError> {
+        Ok(None)
+    }
+
+    async fn ready(&self) -> Result<(), DirectoryError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_one_time_for_its_body_and_for_what_is_done_about_it() {
+    let world = World::with(|config| *config += &format!("{PATIENT}[server]\nrequest_timeout = \"2s\"\n"), |_| {}).await;
+    let standin = world.builder().directory(Arc::new(SlowDirectory)).build().await.expect("a host");
+    let server = world.serve(&standin).await;
+    let body = json!({ "id_type": "user", "id": "email.bob@example.com", "audience": API }).to_string();
+    for (late, expected) in [(Duration::ZERO, 400..=499), (Duration::from_millis(1_500), 503..=503)] {
+        let mut raw = Raw::connect(&server).await;
+        let head = format!(
+            "POST /v2/session/svc/obo_mint HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            basic("svc-router"),
+            body.len(),
+        );
+        raw.send(&head).await;
+        sleep(late).await;
+        raw.send(&body).await;
+        let status = raw.status().await.expect("an answer");
+        assert!(expected.contains(&status), "{late:?}: {status}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,7 @@ impl Answerer {
             return refuse(&correlation_id, RuntimeError::Overloaded.into());
         };
         let memory = line.allowance.memory(!head.parts.headers.contains_key(AUTHORIZATION));
+        let came = self.clock.monotonic();
         let (body, memory) = match self.collect(body, memory).await {
             Ok(collected) => collected,
             Err(error) => return refuse(&correlation_id, error),
@@ -135,7 +136,7 @@ impl Answerer {
         // In a task of its own: a client that hangs up does not cut an attempt off before it is recorded.
         let answered = tokio::spawn(async move {
             let _taken = (admitted, memory);
-            this.standin.handle(request).await
+            this.standin.handle_since(came, request).await
         });
         let answered = answered.await;
         metrics::histogram!("standin_http_request_seconds").record(self.clock.monotonic().saturating_sub(began).as_secs_f64());
