@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use standin_tests::process::Process;
 use standin_tests::world::{API, PATIENT, Running, SECRET, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 const MINT: &str = "/v2/session/svc/obo_mint";
@@ -109,6 +109,87 @@ async fn whoever_finds_no_memory_for_its_body_waits_for_it() {
     let waiting = waiting.expect("the memory is taken in the end");
     drop(holders);
     assert_eq!(timeout(LONG, waiting).await.unwrap().unwrap(), 200);
+}
+
+/// A connection from another address of loopback.
+async fn connect_from(last: u8, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// A request that says of its body that it is as long as may be, and leaves the last byte out.
+fn all_but_a_byte() -> Vec<u8> {
+    let head = "POST /oauth2/token HTTP/1.1\r\nhost: a\r\ncontent-length: 1048576\r\n\r\n";
+    [head.as_bytes(), &vec![b'x'; (1 << 20) - 1]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_without_authorization_share_a_quarter_of_the_memory() {
+    let (_world, server) = served("[limits]\nmax_body = \"1MiB\"").await;
+    let mut holders = Vec::new();
+    // Two peers with the most that each may hold.
+    for peer in [2; 8].into_iter().chain([3; 8]) {
+        let mut stream = connect_from(peer, server.address).await;
+        stream.write_all(&all_but_a_byte()).await.unwrap();
+        holders.push(stream);
+    }
+    let mut waiting = None;
+    for _ in 0..8 {
+        let mut stream = connect_from(4, server.address).await;
+        stream.write_all(b"POST /oauth2/token HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx").await.unwrap();
+        if timeout(Duration::from_secs(2), stream.readable()).await.is_err() {
+            waiting = Some(stream);
+            break;
+        }
+        // The holders' bodies still came, and one of them may have gone on without: another one takes what is left.
+        let mut stream = connect_from(5, server.address).await;
+        stream.write_all(&all_but_a_byte()).await.unwrap();
+        holders.push(stream);
+    }
+    let mut waiting = waiting.expect("the quarter is taken in the end");
+    // From the same address with the header, three quarters are there.
+    let client = Client::builder().no_proxy().local_address(std::net::IpAddr::from([127, 0, 0, 4])).build().unwrap();
+    let body = json!({ "id_type": "user", "id": "email.bob@example.com", "audience": API });
+    let asked = client.post(server.url(MINT)).basic_auth("svc-router", Some(SECRET)).json(&body).send();
+    assert_eq!(timeout(LONG, asked).await.unwrap().unwrap().status(), 200);
+    drop(holders);
+    assert!(matches!(status(&told(&mut waiting, b"").await), Some(400..=499)), "it is answered once there is room");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_finds_no_memory_in_time_is_refused() {
+    let (_world, server) = served("[server]\nrequest_timeout = \"6s\"\n[limits]\nmax_body = \"1MiB\"").await;
+    // Its time begins before that of the others, and its body comes after theirs.
+    let mut asking = connect(server.address).await;
+    let begun = "POST /oauth2/token HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n";
+    assert_eq!(status(&told(&mut asking, begun.as_bytes()).await), Some(100));
+    sleep(Duration::from_secs(2)).await;
+    let mut holders = Vec::new();
+    for _ in 0..8 {
+        let mut stream = connect(server.address).await;
+        stream.write_all(&all_but_a_byte()).await.unwrap();
+        holders.push(stream);
+    }
+    sleep(Duration::from_secs(2)).await;
+    let answer = told(&mut asking, b"x").await;
+    assert_eq!(status(&answer), Some(503), "{answer}");
+    assert!(answer.contains("runtime.overloaded"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_listener_of_a_process_has_its_metrics() {
+    let health = "[server]\nhealth_listen = \"127.0.0.1:0\"\n";
+    let world = World::with(|config| *config += &[PATIENT, health].concat(), |_| {}).await;
+    let mut process = Process::start(&world);
+    let line = process.wait_for("health endpoint");
+    let address = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(format!("http://{address}/metrics")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.unwrap().contains("standin_http_responses_total"));
+    assert_eq!(client.get(process.url("/metrics")).send().await.unwrap().status(), 404);
+    assert!(process.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,8 @@ async fn runaways_are_stopped_recorded_and_harm_nobody_else() {
 #[rstest]
 #[case("flood-directory", 63)]
 #[case("flood-policy", 8)]
+#[case("flood-registry", 0)]
+#[case("flood-store", 64)]
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_questions_are_not_answered(#[case] trick: &str, #[case] most: usize) {
     let world = World::patient().await;

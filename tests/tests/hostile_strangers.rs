@@ -110,6 +110,27 @@ async fn the_component_does_not_choose_the_jti() {
     }
 }
 
+/// The component shows a secret over HTTP that the request does not carry, in the sandbox of one that did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_another_request_over_http_names_nobody() {
+    let runtime = "\n[policy]\ndeadline = \"5s\"\n[runtime]\ncpu = \"2s\"\nisolation = \"reuse\"\n";
+    let world = World::with(|config| config.push_str(runtime), |_| {}).await;
+    let standin = hostile(&world).await;
+    let (answer, carried) = (json!({ "status": 403 }).to_string(), basic("svc-router"));
+    let shown = [("x-answer", answer.as_str()), ("x-secret", SECRET), ("authorization", carried.as_str())];
+    for at in 0..8 {
+        for (carries, requester) in [(true, json!("svc-router")), (false, Value::Null)] {
+            let headers = if carries { &shown[..] } else { &shown[..2] };
+            let mut request = http("POST", "/oauth2/token", headers, b"");
+            request.correlation_id = format!("over-http-{at}-{carries}");
+            let id = request.correlation_id.clone();
+            assert_eq!(standin.handle(request).await.status, 403);
+            let events = world.audit_of(&id);
+            assert_eq!((events.len(), &events[0]["requester"]), (1, &requester), "{events:?}");
+        }
+    }
+}
+
 #[rstest]
 #[case::fresh("request", "hostile.nothing_kept")]
 #[case::reused("reuse", "hostile.before")]

@@ -197,6 +197,31 @@ async fn a_new_certificate_is_taken_up_on_a_hangup_and_when_the_files_change() {
     assert!(process.stop().success());
 }
 
+#[rstest]
+#[case::nothing(b"")]
+#[case::the_beginning_of_a_record(b"\x16\x03\x01\x02\x00\x01")]
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_never_shakes_hands_is_dropped_in_time_and_holds_no_stop(#[case] sent: &[u8]) {
+    let world = World::with(|config| *config += &[PATIENT, SERVER, "grace = \"1m\"\n"].concat(), |_| {}).await;
+    certify(&world);
+    let standin = world.standin().await;
+    let server = world.serve(&standin).await;
+    let silent = async || {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        stream
+    };
+    let (mut rest, mut stream) = (Vec::new(), silent().await);
+    // A reset is as good as an end.
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.expect("it is dropped");
+    let _later = silent().await;
+    // Whoever came later has shaken hands: the one before was accepted.
+    drop(negotiated(&world, server.address).await);
+    let began = tokio::time::Instant::now();
+    assert!(server.stop().await);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_negotiates_http2_and_sends_nothing_is_dropped_in_time() {
     let world = World::with(|config| *config += &format!("{SERVER}header_timeout = \"400ms\"\n"), |_| {}).await;

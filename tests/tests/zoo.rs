@@ -83,6 +83,30 @@ async fn an_allowance_narrows_and_never_widens() {
     assert_eq!(lifetime(&narrow), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_takes_its_time_is_waited_for() {
+    let (_world, standin) = zoo().await;
+    let is_slow = || standin.snapshot().judge.is_slow("acme");
+    assert!(!is_slow());
+    let asked: Vec<_> = (0..24)
+        .map(|_| {
+            let standin = standin.clone();
+            tokio::spawn(async move { standin.mint_on_behalf(order(&json!("take-its-time"))).await })
+        })
+        .collect();
+    for minted in asked {
+        minted.await.unwrap().unwrap_or_else(|failure| panic!("it was not waited for: {failure:?}"));
+    }
+    assert!(is_slow(), "it took no more than others");
+    // Who is quick again counts as such before long.
+    let mut quick = 0;
+    while is_slow() {
+        standin.mint_on_behalf(order(&json!("permit"))).await.unwrap();
+        quick += 1;
+        assert!(quick < 2_000, "it stays slow");
+    }
+}
+
 /// What the policy said of a request that was permitted.
 async fn told(world: &World, standin: &Standin, behaviour: &str) -> Value {
     let request = order(&json!(behaviour));

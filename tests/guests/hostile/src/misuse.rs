@@ -49,7 +49,7 @@ pub(crate) fn play(request: &Request) -> Result<String, Refused> {
         }
         "flood-audit" => Err(flood(|| audit::append(r#"{"outcome":"deny","code":"hostile.flood"}"#).is_ok())),
         "flood-registry" => Err(flood(|| registry::find_client("svc-router").is_some())),
-        "flood-store" => Err(flood(|| store::get_many("revocation", &[vec![0; 1 << 10]]).is_ok())),
+        "flood-store" => Err(flood(|| store::get_many("revocation", &[vec![0; 1 << 8]]).is_ok())),
         "long-event" => Err(Refused::new("hostile.audit", format!("{:?}", audit::append(&"x".repeat(7 << 20))))),
         "too-much-at-once" => Err(Refused::new("hostile.audit", format!("{:?}", audit::append(&"x".repeat(12 << 20))))),
         "event" => Err(Refused::new("hostile.audit", format!("{:?}", audit::append(&orders.text("event").unwrap_or_default())))),

@@ -41,6 +41,7 @@ fn behave(order: &str) -> Result<Verdict, String> {
         "error" => Err("no rule matched".into()),
         "trap" => trap(),
         "loop" => spin(),
+        "take-its-time" => Ok(dawdle()),
         "eat-memory" => Ok(verdict(eat())),
         "allocate-4-gib" => Ok(grow()),
         "overflow-stack" => Err(format!("{}", dig(0))),
@@ -91,6 +92,14 @@ fn spin() -> ! {
     loop {
         black_box(());
     }
+}
+
+/// Computes for some tens of milliseconds, then permits.
+fn dawdle() -> Verdict {
+    for at in 0..60_000_000_u32 {
+        black_box(at);
+    }
+    permit(allowance(&Value::Null))
 }
 
 /// Asks for memory until there is none.
