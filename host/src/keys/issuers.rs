@@ -165,13 +165,16 @@ struct Wanted<'a> {
     wrong: Option<&'a str>,
 }
 
+/// The name of an issuer, with the algorithms that count.
+type Issuer = (String, Vec<Algorithm>);
+
 /// The key sets of all issuers.
 pub struct IssuerKeySets {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     sources: Mutex<HashMap<JwksSource, Arc<Mutex<State>>>>,
-    /// The issuers of each source, with the algorithms that count.
-    names: Mutex<HashMap<JwksSource, Vec<(String, Vec<Algorithm>)>>>,
+    /// The issuers of each source.
+    names: Mutex<HashMap<JwksSource, Vec<Issuer>>>,
 }
 
 impl IssuerKeySets {
