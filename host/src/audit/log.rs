@@ -143,6 +143,7 @@ impl AuditLog {
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.ticker.abort();
+        self.inner.files.let_go();
     }
 }
 

@@ -311,6 +311,13 @@ impl Files {
         self.noted(writer);
     }
 
+    /// Lets the file go as it is, so that it can be opened again at once. Whoever is at it at this moment does so at the end.
+    pub(super) fn let_go(&self) {
+        if let Ok(mut writer) = self.writer.try_lock() {
+            *writer = None;
+        }
+    }
+
     /// Syncs, writes the last head, and lets the file go.
     pub(super) fn close(&self, in_order: bool) -> Result<(), AuditError> {
         let mut head = self.head.lock().map_err(|_| AuditError::Closed)?;
