@@ -8,7 +8,7 @@ use regorus::unstable::{ArithOp, BoolOp, Expr, Module, Ref, Rule, RuleHead};
 
 use crate::builtins::exact;
 use crate::names::Names;
-use crate::syntax::{Place, name_of, package, path, place_of, text_of, written};
+use crate::syntax::{Place, name_of, package, path, place_of, root, text_of, written};
 
 /// What a request has of whole numbers.
 const FACTS: [&str; 4] = ["input.caller.attributes.auth_time", "input.now", "input.subject.attributes.auth_time", "input.ttl"];
@@ -230,7 +230,7 @@ impl<'a> Forms<'a> {
 
     /// The rule that a reference names.
     fn rule(&self, expression: &Expr) -> SetRule {
-        let place = self.names.place(expression);
+        let place = self.names.place(expression).filter(|_| root(expression).is_none_or(|name| !self.given.0.contains_key(name)));
         place.as_deref().and_then(<[String]>::split_first).map_or(SetRule::No, |(_, place)| self.sets.at(place))
     }
 

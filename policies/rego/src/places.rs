@@ -243,13 +243,11 @@ fn given(rule: &Rule) -> BTreeMap<&str, Vec<Given<'_>>> {
 fn loops(rule: &Rule) -> BTreeMap<&str, Vec<&Expr>> {
     let mut loops: BTreeMap<&str, Vec<&Expr>> = BTreeMap::new();
     visit::rule(rule, &mut |node| {
-        if let Node::Expression(Expr::RefBrack { refr, index, .. }) = node {
-            if let Expr::Var { span, .. } = index.as_ref() {
-                let before = loops.entry(span.text()).or_default();
-                if !before.iter().any(|other| same(other, refr)) {
-                    before.push(refr);
-                }
-            }
+        let Node::Expression(Expr::RefBrack { refr, index, .. }) = node else { return };
+        let Expr::Var { span, .. } = index.as_ref() else { return };
+        let before = loops.entry(span.text()).or_default();
+        if !before.iter().any(|other| same(other, refr)) {
+            before.push(refr);
         }
     });
     loops
@@ -327,10 +325,9 @@ impl<'e> Reader<'_, 'e> {
     fn reference(&self, expression: &'e Expr, depth: usize) -> Vec<Known<'e>> {
         let local = |name: &str| !self.own.contains(name) && self.around.names.document(name).is_none();
         let is_local = |name: &str| self.given.contains_key(name) || local(name);
-        if let Some(begin) = root(expression).filter(|name| !is_local(name)) {
-            if let Some(place) = self.around.names.place(expression) {
-                return self.at(&place, begin == "data");
-            }
+        let begin = root(expression).filter(|name| !is_local(name));
+        if let Some((begin, place)) = begin.zip(self.around.names.place(expression)) {
+            return self.at(&place, begin == "data");
         }
         let (before, name) = match expression {
             Expr::Var { span, .. } => return self.variable(span.text(), depth),

@@ -116,8 +116,8 @@ pub(super) fn places(arguments: &[Value]) -> Result<(), Unlike> {
 pub(super) fn within(arguments: &[Value]) -> Result<(), Unlike> {
     match arguments.get(1) {
         Some(Value::Array(names)) => {
-            let numbers = (0..names.len()).filter(|index| matches!(names.get(*index), Some(Value::Number(_))));
-            numbers.map(|index| near(names.as_slice(), index).map(drop)).collect()
+            let mut numbers = (0..names.len()).filter(|index| matches!(names.get(*index), Some(Value::Number(_))));
+            numbers.try_for_each(|index| near(names.as_slice(), index).map(drop))
         }
         Some(_) => Ok(()),
         None => Err(Unlike::Form),

@@ -137,6 +137,12 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
     27,
     "arithmetic is of whole"
 )]
+#[case::fraction_by_the_name_of_a_part(
+    "package standin\nx.part contains 1\ny if { x := input.edge.f; x.part - 1 == 0.2 }",
+    3,
+    27,
+    "arithmetic is of whole"
+)]
 #[case::fraction_at_times_a_set(
     "package standin\nx := {1} if input.step else := 0.5\ny if x - 1 == 0.2",
     3,

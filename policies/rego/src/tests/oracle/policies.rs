@@ -10,7 +10,7 @@ use crate::check::check;
 use crate::program::{Program, parse};
 
 const SEED: u64 = 20_261_126;
-const POLICIES: usize = 800;
+const POLICIES: usize = 500;
 /// The rules that are compared.
 const RULES: [&str; 4] = ["allow", "deny", "max_ttl", "reasons"];
 
