@@ -54,6 +54,59 @@ fn the_packed_suite_gives_every_decision_in_fresh_and_in_reused_sandboxes(#[case
     }
 }
 
+/// Every one of these is something else with the lower 32 bits alone.
+const PLACES: &str = r#"package standin
+
+allow if {
+	input.step == "slice"
+	array.slice(["a", "b"], input.edge.n, 2) == ["b"]
+}
+
+allow if {
+	input.step == "find"
+	count(regex.find_n("a", "aaa", input.edge.n)) == 1
+}
+
+allow if {
+	input.step == "get"
+	object.get({"list": ["a", "b"]}, ["list", input.edge.n], "none") == "b"
+}
+
+allow if {
+	input.step == "text"
+	substring("ab", input.edge.n, 1) == "b"
+}
+
+allow if {
+	input.step == "list"
+	some i, x in ["a", "b"]
+	i == input.edge.n
+	x == "b"
+}
+"#;
+
+#[test]
+fn the_packed_engine_takes_no_number_for_one_of_fewer_bits() {
+    let packed = packed(REGO, &[("places.rego".into(), PLACES.into())], 1);
+    let case = |step: &str, number: u64, expect: Value| {
+        let input = serde_json::json!({ "step": step, "attributes": { "edge.n": number } });
+        serde_json::json!({ "name": format!("{step} {number}"), "input": input, "expect": expect })
+    };
+    let permit = || serde_json::json!({ "effect": "permit", "reasons": ["allow"] });
+    let error = || serde_json::json!({ "effect": "error" });
+    let mut cases = Vec::new();
+    for step in ["slice", "find", "get", "text"] {
+        cases.push(case(step, 1, permit()));
+        cases.extend([(1 << 32) + 1, (1 << 53) + 1, (1 << 63) + 1].map(|number| case(step, number, error())));
+    }
+    cases.push(case("list", 1, permit()));
+    cases.push(case("list", (1 << 32) + 1, serde_json::json!({ "effect": "deny", "reasons": ["default"] })));
+    let cases = serde_json::json!({ "cases": cases }).to_string();
+    let suite = Suite::of([("places.json", cases.as_str())], None).unwrap();
+    let report = suite.run(&load(&packed.wasm, Isolation::Request), None).unwrap();
+    assert!(report.ok && report.cases == 18, "{:#?}", report.failures);
+}
+
 /// A service acts for people for two minutes, and for nobody called bob.
 const HOUSE: &str = r#"
 @id("people") @max_ttl("2m") @reason("a service of the house acts for its people")

@@ -65,7 +65,8 @@ impl Builtin {
         self.takes.len()
     }
 
-    fn call(&self, arguments: &[Value]) -> Result<Value, Unlike> {
+    /// What it says of these arguments.
+    pub(crate) fn call(&self, arguments: &[Value]) -> Result<Value, Unlike> {
         if arguments.len() != self.takes.len() {
             return Err(Unlike::Form);
         }
@@ -73,17 +74,36 @@ impl Builtin {
         if let Some(((kind, _), place)) = wrong {
             return Err(Unlike::Kind(place, kind.expected()));
         }
-        match self.answer {
+        let answer = match self.answer {
             Answer::Theirs => theirs(self.name, arguments),
             Answer::Within(passes) => passes(arguments).and_then(|()| theirs(self.name, arguments)),
             Answer::Ours(answer) => answer(arguments),
+        }?;
+        // What has no value would be negated without a word.
+        if answer == Value::Undefined && !EMPTY.contains(&self.name) {
+            return Err(Unlike::Failed("there is no value".to_owned()));
         }
+        Ok(answer)
     }
 }
+
+/// The builtins that have no value of what is empty. Of any others there is one, or they fail.
+pub(crate) const EMPTY: [&str; 2] = ["max", "min"];
 
 /// The builtin of a name, where policies may call it.
 pub(crate) fn taken(name: &str) -> Option<&'static Builtin> {
     TAKEN.iter().find(|builtin| builtin.name == name)
+}
+
+/// Whether it is the name of a builtin, taken or not.
+pub(crate) fn is_name(name: &str) -> bool {
+    name == "walk" || taken(name).is_some() || REFUSED.iter().any(|(known, _)| *known == name)
+}
+
+/// Whether names of builtins begin so: `time` of `time.clock`.
+pub(crate) fn is_family(name: &str) -> bool {
+    let within = |builtin: &str| builtin.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    TAKEN.iter().any(|builtin| within(builtin.name)) || REFUSED.iter().any(|(known, _)| within(known))
 }
 
 /// Puts each of them in the place of regorus's.

@@ -74,7 +74,7 @@ pub(crate) fn check(modules: &[Module], policies: &[&Source], data: &Value) -> R
         faults.push(fault::of(policies, &message));
     }
     faults.extend(packages.unused(PACKAGE));
-    faults.extend(misread::faults(modules));
+    faults.extend(misread::faults(modules, data));
     if !faults.is_empty() {
         faults.sort();
         return Err(faults);

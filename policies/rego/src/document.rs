@@ -37,6 +37,9 @@ const PARTY_FACTS: [(&str, Kind); 7] = [
 /// Facts of requests whose type is known.
 const REQUEST_FACTS: [(&str, Kind); 1] = [("cross_tenant.from", Kind::String)];
 
+/// The largest integer of those whose quotients are rounded to what OPA rounds them to.
+const MAX_INTEGER: u64 = 1 << 50;
+
 /// Why a question cannot be put to policies.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DocumentError {
@@ -127,7 +130,11 @@ fn value(fact: &Attribute, known: &[(&str, Kind)]) -> Result<Value, DocumentErro
     let wrong = |expected: &'static str| Err(DocumentError::Fact { name: fact.name.clone(), expected });
     match (kind, value) {
         (Kind::Bool, value @ Value::Bool(_)) | (Kind::String, value @ Value::String(_)) => Ok(value),
-        (Kind::Integer, value @ Value::Number(_)) if value.as_i64().is_ok() => Ok(value),
+        // What is written with a point is the same number without it, and arithmetic rounds none of those.
+        (Kind::Integer, Value::Number(number)) => match number.as_i64() {
+            Some(number) if number.unsigned_abs() < MAX_INTEGER => Ok(Value::from(number)),
+            Some(_) | None => wrong("an integer"),
+        },
         (Kind::Strings, value @ Value::String(_)) => Ok(Value::from(vec![value])),
         (Kind::Strings, Value::Array(items)) if items.iter().all(|item| matches!(item, Value::String(_))) => {
             Ok(Value::Array(items))

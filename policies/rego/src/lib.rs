@@ -12,9 +12,12 @@
 //! | `builtins` | which builtins policies may call, and how they are held to what OPA says |
 //! | `packages` | packages that decide nothing |
 //! | `misread` | what regorus would read otherwise than OPA does |
+//! | `names` | what the names of a package stand for |
 //! | `negation` | `not` of what is not there |
 //! | `syntax` | references as they are written down |
+//! | `visit` | everything that stands in a rule |
 //! | `program` | policies as a program, and what runs it |
+//! | `places` | computed parts of references |
 //! | `plain` | what the virtual machine reads as the interpreter does |
 //! | `machine` | regorus's virtual machine, for what cannot fail |
 //! | `interpreter` | regorus's interpreter, for everything else |
@@ -38,11 +41,14 @@ mod fault;
 mod interpreter;
 mod machine;
 mod misread;
+mod names;
 mod negation;
 mod packages;
+mod places;
 mod plain;
 mod program;
 mod syntax;
+mod visit;
 
 #[cfg(target_family = "wasm")]
 mod component;

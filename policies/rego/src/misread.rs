@@ -2,51 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span};
+use regorus::Value;
+use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleBody, RuleHead};
 use standin_policy_engine::Fault;
 
-use crate::arithmetic::Forms;
+use crate::arithmetic::{Forms, SetRules};
+use crate::builtins;
 use crate::fault;
+use crate::names::{Names, imports};
 use crate::negation::Negation;
-use crate::syntax::{Place, indices, name_of, package, path, place_of, text_of};
+use crate::places::{self, Around};
+use crate::syntax::{Place, indices, name_of, package, path, text_of, variables};
 
 /// Every fault of this kind.
-pub(crate) fn faults(modules: &[Module]) -> Vec<Fault> {
+pub(crate) fn faults(modules: &[Module], data: &Value) -> Vec<Fault> {
     let packages: BTreeSet<Place> = modules.iter().map(package).collect();
-    let rules: BTreeSet<Place> = modules.iter().flat_map(rules).collect();
-    let mut forms = Forms::of(modules);
-    let negation = Negation::of(modules, forms.set_rules());
+    let rules = places::rules(modules);
+    let sets = SetRules::of(modules);
     let mut faults = Vec::new();
     for place in &packages {
         let of_it: Vec<&Module> = modules.iter().filter(|module| package(module) == *place).collect();
         names(&of_it, &mut faults);
         definitions(&of_it, &mut faults);
-    }
-    for module in modules {
-        let imports = imports(module).map(|(name, target, _)| (name.to_owned(), target)).collect();
-        let mut reader = Reader { rules: &rules, imports, forms: &mut forms, negation: &negation, faults: &mut faults };
-        module.policy.iter().for_each(|rule| reader.rule(rule));
+        let negation = Negation::of(place, &of_it, &sets);
+        let names = Names::of(place, &of_it);
+        faults.extend(places::faults(&of_it, Around { names: &names, sets: &sets, rules: &rules, data }));
+        let forms = Forms::of(&names, &sets);
+        let mut reader = Reader { rules: &rules, names: &names, forms, negation: &negation, faults: &mut faults };
+        of_it.iter().flat_map(|module| &module.policy).for_each(|rule| reader.rule(rule));
     }
     faults
 }
 
-/// Where the rules of a policy stand.
-fn rules(module: &Module) -> impl Iterator<Item = Place> {
-    let package = package(module);
-    module.policy.iter().map(move |rule| [package.clone(), place_of(&path(name_of(rule)))].concat())
-}
-
-/// What the imports of a policy are called here, and what they stand for; keywords are no names.
-fn imports(module: &Module) -> impl Iterator<Item = (&str, Place, &Span)> {
-    module.imports.iter().filter_map(|import| {
-        let parts = path(&import.refr);
-        let (last, span) = *parts.last()?;
-        let name = import.r#as.as_ref().map_or(last, |name| name.text());
-        matches!(parts.first(), Some(("data" | "input", _))).then(|| (name, place_of(&parts), span))
-    })
-}
-
-/// A name of an import is seen by every policy of the package, and a rule of that name hides it.
+/// A name of an import is seen by every policy of the package, and a rule of that name hides it. Names of builtins are theirs.
 fn names(modules: &[&Module], faults: &mut Vec<Fault>) {
     let mut known: BTreeMap<&str, Place> = BTreeMap::new();
     for module in modules {
@@ -57,10 +45,19 @@ fn names(modules: &[&Module], faults: &mut Vec<Fault>) {
                 );
                 faults.push(fault::at(span, message));
             }
+            if builtins::is_family(name) {
+                let message = format!("builtins begin with `{name}.`: give the import another name by `as`");
+                faults.push(fault::at(span, message));
+            }
         }
     }
     for rule in modules.iter().flat_map(|module| &module.policy) {
         let parts = path(name_of(rule));
+        let whole = text_of(&parts);
+        let function = matches!(rule.as_ref(), Rule::Spec { head: RuleHead::Func { .. }, .. });
+        if let Some((_, span)) = parts.first().filter(|_| function && builtins::is_name(&whole)) {
+            faults.push(fault::at(span, format!("`{whole}` is a builtin: give the function a name of its own")));
+        }
         let Some((name, span)) = parts.first().filter(|(name, _)| known.contains_key(name)) else { continue };
         faults.push(fault::at(
             span,
@@ -124,9 +121,9 @@ enum Stands {
 }
 
 struct Reader<'a> {
-    rules: &'a BTreeSet<Place>,
-    imports: BTreeMap<String, Place>,
-    forms: &'a mut Forms,
+    rules: &'a BTreeMap<Place, bool>,
+    names: &'a Names,
+    forms: Forms<'a>,
     negation: &'a Negation,
     faults: &'a mut Vec<Fault>,
 }
@@ -139,44 +136,86 @@ impl Reader<'_> {
         }
         match rule {
             Rule::Default { value, .. } => self.expression(value, Stands::Within),
-            Rule::Spec { head, bodies, .. } => {
-                let values = match head {
-                    RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => assign.as_ref().map(|assign| &assign.value),
-                    RuleHead::Set { key, .. } => key.as_ref(),
-                };
-                if let RuleHead::Func { args, .. } = head {
-                    args.iter().for_each(|argument| self.pattern(argument));
-                    self.all(args);
-                }
-                for body in bodies {
-                    self.query(&body.query);
-                    // What was given a name in the body is what its value may be made of.
-                    self.all(body.assign.as_ref().map(|assign| &assign.value));
-                }
-                self.all(values);
-            }
+            Rule::Spec { head, bodies, .. } => self.definition(head, bodies),
         }
     }
 
-    fn query(&mut self, query: &Query) {
-        for statement in &query.stmts {
-            match &statement.literal {
-                Literal::SomeVars { .. } => {}
-                Literal::SomeIn { key, value, collection, .. } => {
-                    key.iter().chain([value]).for_each(|pattern| self.pattern(pattern));
-                    self.all(key.iter().chain([value, collection]));
+    fn definition(&mut self, head: &RuleHead, bodies: &[RuleBody]) {
+        let value = match head {
+            RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => assign.as_ref().map(|assign| &assign.value),
+            RuleHead::Set { key, .. } => key.as_ref(),
+        };
+        if let RuleHead::Func { args, .. } = head {
+            for argument in args {
+                self.pattern(argument);
+                self.given(argument);
+            }
+            self.all(args);
+        }
+        if bodies.is_empty() {
+            self.all(value);
+        }
+        // Each body gives names of its own, of which the value of the rule may be made: its own after `else`.
+        for body in bodies {
+            let value = body.assign.as_ref().map(|assign| &assign.value).or(value);
+            self.query(&body.query, value);
+        }
+    }
+
+    /// A query, and what is made of the names that it gives.
+    fn query<'e>(&mut self, query: &Query, terms: impl IntoIterator<Item = &'e Ref<Expr>>) {
+        let scope = self.forms.scope();
+        query.stmts.iter().for_each(|statement| self.names_of(&statement.literal));
+        query.stmts.iter().for_each(|statement| self.statement(&statement.literal));
+        self.all(terms);
+        self.forms.leave(scope);
+    }
+
+    /// The names that a statement gives, or may give.
+    fn names_of(&mut self, literal: &Literal) {
+        match literal {
+            Literal::SomeVars { vars, .. } => vars.iter().for_each(|name| self.forms.given(name.text())),
+            Literal::SomeIn { key, value, .. } => key.iter().chain([value]).for_each(|pattern| self.given(pattern)),
+            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => match expr.as_ref() {
+                Expr::AssignExpr { op, lhs, rhs, .. } => {
+                    self.given(lhs);
+                    if *op == AssignOp::Eq {
+                        self.given(rhs);
+                    }
                 }
-                Literal::Expr { expr, .. } => self.expression(expr, Stands::Condition),
-                Literal::NotExpr { expr, .. } => {
-                    let message = "where this is not there, OPA does not take `not` of it for true, as it is here: make the condition a rule, \
-                                   and write `not` before its name";
-                    self.faults.extend(self.negation.unsure(expr).map(|unsure| fault::at(unsure.span(), message)));
-                    self.expression(expr, Stands::Condition);
+                Expr::Call { fcn, params, .. } if text_of(&path(fcn)) == "walk" => {
+                    params.last().into_iter().for_each(|pattern| self.given(pattern))
                 }
-                Literal::Every { domain, query, .. } => {
-                    self.expression(domain, Stands::Within);
-                    self.query(query);
-                }
+                _ => {}
+            },
+            Literal::Every { .. } => {}
+        }
+    }
+
+    fn given(&mut self, pattern: &Expr) {
+        variables(pattern).into_iter().for_each(|name| self.forms.given(name));
+    }
+
+    fn statement(&mut self, literal: &Literal) {
+        match literal {
+            Literal::SomeVars { .. } => {}
+            Literal::SomeIn { key, value, collection, .. } => {
+                key.iter().chain([value]).for_each(|pattern| self.pattern(pattern));
+                self.all(key.iter().chain([value, collection]));
+            }
+            Literal::Expr { expr, .. } => self.expression(expr, Stands::Condition),
+            Literal::NotExpr { expr, .. } => {
+                let message = "where this is not there, OPA does not take `not` of it for true, as it is here: make the condition a rule, \
+                               and write `not` before its name";
+                self.faults.extend(self.negation.unsure(expr).map(|unsure| fault::at(unsure.span(), message)));
+                self.expression(expr, Stands::Condition);
+            }
+            Literal::Every { key, value, domain, query, .. } => {
+                self.expression(domain, Stands::Within);
+                let scope = self.forms.scope();
+                key.iter().chain([value]).for_each(|name| self.forms.given(name.text()));
+                self.query(query, []);
+                self.forms.leave(scope);
             }
         }
     }
@@ -195,15 +234,12 @@ impl Reader<'_> {
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(expression),
             Expr::Array { items, .. } | Expr::Set { items, .. } => self.all(items),
             Expr::Object { fields, .. } => self.all(fields.iter().flat_map(|(_, key, value)| [key, value])),
-            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-                self.query(query);
-                self.all([term]);
-            }
-            Expr::ObjectCompr { key, value, query, .. } => {
-                self.query(query);
-                self.all([key, value]);
-            }
-            Expr::Call { params, .. } => self.all(params),
+            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => self.query(query, [term]),
+            Expr::ObjectCompr { key, value, query, .. } => self.query(query, [key, value]),
+            Expr::Call { fcn, params, .. } => match self.forms.rounded(fcn, params) {
+                Some(divided) => self.all(divided),
+                None => self.all(params),
+            },
             Expr::UnaryExpr { expr, .. } => self.all([expr]),
             Expr::BinExpr { lhs, rhs, .. } | Expr::BoolExpr { lhs, rhs, .. } | Expr::ArithExpr { lhs, rhs, .. } => {
                 self.all([lhs, rhs])
@@ -266,15 +302,14 @@ impl Reader<'_> {
             }
         };
         parts.reverse();
-        let mut place = if root == "data" { vec![root.to_owned()] } else { self.imports.get(root).cloned().unwrap_or_default() };
-        if place.first().is_none_or(|first| first != "data") {
+        let Some(mut place) = self.names.document(root).filter(|place| place.first().is_some_and(|first| first == "data")) else {
             return;
-        }
+        };
         let (written, all) = (parts.iter().take_while(|part| part.is_some()).count(), parts.len());
         place.extend(parts.into_iter().take(written).flatten());
         let place = place.get(1..).unwrap_or_default();
         let below = |rule: &Place| rule.len() > place.len() && rule.starts_with(place);
-        if (written < all || place.is_empty()) && self.rules.iter().any(below) {
+        if (written < all || place.is_empty()) && self.rules.keys().any(below) {
             let place = [&["data".to_owned()], place].concat().join(".");
             let message =
                 format!("a part of `data` that is computed finds no rules, and rules stand below `{place}`: write it out");

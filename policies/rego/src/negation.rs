@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use regorus::unstable::{BoolOp, Expr, Module, Ref};
 
+use crate::arithmetic::{SetRule, SetRules};
 use crate::builtins;
-use crate::syntax::{name_of, path, text_of};
+use crate::syntax::{Place, name_of, path, text_of, written};
 
 /// What a request always has.
 const ALWAYS: [&str; 21] = [
@@ -35,7 +36,7 @@ const ALWAYS: [&str; 21] = [
     "input.ttl",
 ];
 
-/// The names that stand for something that may not be there.
+/// The names that stand for something that may not be there, in one package.
 #[derive(Debug)]
 pub(crate) struct Negation {
     /// Rules, but for those that are sets.
@@ -43,16 +44,16 @@ pub(crate) struct Negation {
 }
 
 impl Negation {
-    /// Of all policies. `sets` are the rules that are sets, which are always there.
-    pub(crate) fn of(modules: &[Module], sets: &BTreeSet<String>) -> Self {
-        let rules = modules.iter().flat_map(|module| &module.policy).map(|rule| path(name_of(rule)));
-        let imports = modules.iter().flat_map(|module| &module.imports);
-        let aliases = imports.filter_map(|import| {
+    /// Of a package that has these policies. `sets` are the rules of all that are sets, which are always there.
+    pub(crate) fn of(package: &Place, modules: &[&Module], sets: &SetRules) -> Self {
+        let rules = modules.iter().flat_map(|module| &module.policy);
+        let first = rules.filter_map(|rule| path(name_of(rule)).first().map(|(name, _)| (*name).to_owned()));
+        let is_there = |name: &String| sets.at(&[package.as_slice(), std::slice::from_ref(name)].concat()) == SetRule::Members;
+        let aliases = modules.iter().flat_map(|module| &module.imports).filter_map(|import| {
             import.r#as.as_ref().map(|name| name.text()).or_else(|| path(&import.refr).last().map(|(name, _)| *name))
         });
-        let first = rules.filter_map(|parts| parts.first().map(|(name, _)| *name));
-        let names = first.chain(aliases).chain(["input", "data"]).map(str::to_owned);
-        Self { rules: names.filter(|name| !sets.contains(name)).collect() }
+        let others = aliases.chain(["input", "data"]).map(str::to_owned);
+        Self { rules: first.filter(|name| !is_there(name)).chain(others).collect() }
     }
 
     /// The part of what is negated that makes it differ.
@@ -90,15 +91,16 @@ impl Negation {
             Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. } => None,
             Expr::Var { span, .. } => self.rules.contains(span.text()).then_some(expression),
             Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                (!ALWAYS.contains(&text_of(&path(expression)).as_str())).then_some(expression)
+                let always = written(expression).is_some_and(|parts| ALWAYS.contains(&text_of(&parts).as_str()));
+                (!always).then_some(expression)
             }
             Expr::Array { items, .. } | Expr::Set { items, .. } => self.operands(items),
             Expr::Object { fields, .. } => {
                 fields.iter().find_map(|(_, key, value)| self.operand(key).or_else(|| self.operand(value)))
             }
             Expr::Call { fcn, params, .. } => match builtins::taken(&text_of(&path(fcn))) {
-                Some(_) => self.operands(params),
-                None => self.operands(params).or(Some(expression)),
+                Some(builtin) if !builtins::EMPTY.contains(&builtin.name) => self.operands(params),
+                Some(_) | None => self.operands(params).or(Some(expression)),
             },
             Expr::UnaryExpr { expr, .. } => self.operand(expr),
             Expr::BinExpr { lhs, rhs, .. }

@@ -31,6 +31,24 @@ pub(crate) fn path(mut expression: &Expr) -> Vec<(&str, &Span)> {
     }
 }
 
+/// The parts of a reference; none where any of them is computed.
+pub(crate) fn written(expression: &Expr) -> Option<Vec<(&str, &Span)>> {
+    let computed = indices(expression).into_iter().any(|index| string(index).is_none());
+    Some(path(expression)).filter(|parts| !computed && !parts.is_empty())
+}
+
+/// The variables that a pattern gives a value.
+pub(crate) fn variables(pattern: &Expr) -> Vec<&str> {
+    match pattern {
+        Expr::Var { span, .. } => vec![span.text()],
+        Expr::Array { items, .. } | Expr::Set { items, .. } => items.iter().flat_map(|item| variables(item)).collect(),
+        Expr::Object { fields, .. } => {
+            fields.iter().flat_map(|(_, key, value)| [key, value]).flat_map(|part| variables(part)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The name that a reference begins with.
 pub(crate) fn root(mut expression: &Expr) -> Option<&str> {
     loop {

@@ -5,5 +5,6 @@ mod loading;
 mod machine;
 mod oracle;
 mod peer;
+mod places;
 mod suite;
 mod verdicts;

@@ -1,5 +1,7 @@
 //! Answers of this crate's own, and what the arguments of regorus's have to pass.
 
+use std::ops::RangeInclusive;
+
 use regorus::Value;
 
 use super::kinds::digits;
@@ -9,7 +11,7 @@ use super::{Unlike, exact, globs, inexact, regex, theirs};
 const MAX_RANGE: u64 = 10_000;
 /// The largest integer that a fraction is rounded to without loss.
 const MAX_EXACT: u64 = 1 << 53;
-/// The largest place in a text.
+/// The largest place in a text or a list: they are counted with 32 bits.
 const MAX_PLACE: i64 = 1_000_000_000;
 
 fn text(arguments: &[Value], index: usize) -> Result<&str, Unlike> {
@@ -100,9 +102,26 @@ pub(super) fn versions(arguments: &[Value]) -> Result<(), Unlike> {
     Ok(())
 }
 
+/// A number that is the same in 32 bits.
+fn near(arguments: &[Value], index: usize) -> Result<i64, Unlike> {
+    let number = integer(arguments, index)?;
+    passes((-MAX_PLACE..=MAX_PLACE).contains(&number), "a place is beyond 1000000000").map(|()| number)
+}
+
 pub(super) fn places(arguments: &[Value]) -> Result<(), Unlike> {
-    let near = |index| Ok::<_, Unlike>(integer(arguments, index)?.abs() <= MAX_PLACE);
-    passes(near(1)? && near(2)?, "a place in a text is beyond 1000000000")
+    near(arguments, 1).and(near(arguments, 2)).map(drop)
+}
+
+/// A list of names goes on into what is there, also into lists.
+pub(super) fn within(arguments: &[Value]) -> Result<(), Unlike> {
+    match arguments.get(1) {
+        Some(Value::Array(names)) => {
+            let mut numbers = (0..names.len()).filter(|index| matches!(names.get(*index), Some(Value::Number(_))));
+            numbers.try_for_each(|index| near(names.as_slice(), index).map(drop))
+        }
+        Some(_) => Ok(()),
+        None => Err(Unlike::Form),
+    }
 }
 
 /// `-1h30m15s`, of whole numbers.
@@ -166,11 +185,27 @@ pub(super) fn strings_count(arguments: &[Value]) -> Result<Value, Unlike> {
     Ok(Value::from(text(arguments, 0)?.matches(text(arguments, 1)?).count()))
 }
 
+/// Capitals that OPA does not know yet: of Unicode 16 and 17.
+const NEW: [RangeInclusive<char>; 9] = [
+    '\u{1c89}'..='\u{1c89}',
+    '\u{a7cb}'..='\u{a7cc}',
+    '\u{a7ce}'..='\u{a7ce}',
+    '\u{a7d2}'..='\u{a7d2}',
+    '\u{a7d4}'..='\u{a7d4}',
+    '\u{a7da}'..='\u{a7da}',
+    '\u{a7dc}'..='\u{a7dc}',
+    '\u{10d50}'..='\u{10d65}',
+    '\u{16ea0}'..='\u{16eb8}',
+];
+
 /// Character by character, where that is one again.
 fn cased<I: Iterator<Item = char>>(text: &str, case: impl Fn(char) -> I) -> Result<Value, Unlike> {
     let one = |character| {
         let mut cased = case(character);
-        cased.next().filter(|_| cased.next().is_none()).ok_or(Unlike::Limit("a character becomes several in another case"))
+        let other = cased.next().filter(|_| cased.next().is_none());
+        let other = other.ok_or(Unlike::Limit("a character becomes several in another case"))?;
+        let new = other != character && NEW.iter().any(|range| range.contains(&character) || range.contains(&other));
+        passes(!new, "a letter is of a newer version of Unicode than OPA's").map(|()| other)
     };
     Ok(Value::from(text.chars().map(one).collect::<Result<String, _>>()?))
 }
@@ -242,7 +277,7 @@ fn splitting(arguments: &[Value], index: usize) -> Result<Value, Unlike> {
 }
 
 pub(super) fn regex_find_n(arguments: &[Value]) -> Result<Value, Unlike> {
-    let count = Value::from(integer(arguments, 2)?);
+    let count = Value::from(near(arguments, 2)?);
     theirs("regex.find_n", &[splitting(arguments, 0)?, Value::from(text(arguments, 1)?), count])
 }
 

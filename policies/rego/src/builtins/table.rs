@@ -16,7 +16,7 @@ pub(crate) const TAKEN: &[Builtin] = &[
     builtin("abs", &[Integer], Theirs, ""),
     builtin("array.concat", &[Array, Array], Theirs, ""),
     builtin("array.reverse", &[Array], Theirs, ""),
-    builtin("array.slice", &[Array, Integer, Integer], Theirs, ""),
+    builtin("array.slice", &[Array, Integer, Integer], Within(ours::places), "places up to 1000000000"),
     builtin("base64.decode", &[Text], Ours(ours::base64_decode), "of UTF-8, with padding, without line breaks"),
     builtin("base64.encode", &[Text], Theirs, ""),
     builtin("base64url.decode", &[Text], Ours(ours::base64url_decode), "of UTF-8, without line breaks"),
@@ -62,7 +62,7 @@ pub(crate) const TAKEN: &[Builtin] = &[
         "no numbers with a point or an exponent, and no members whose names are not strings",
     ),
     builtin("json.unmarshal", &[Text], Within(ours::json_unmarshal), "numbers of at most 15 digits, or 64-bit integers"),
-    builtin("lower", &[Text], Ours(ours::lower), "no character that becomes several"),
+    builtin("lower", &[Text], Ours(ours::lower), "no character that becomes several, no letter that is newer than Unicode 15"),
     builtin("max", &[List], Within(ours::ordered), "of strings or of integers"),
     builtin("min", &[List], Within(ours::ordered), "of strings or of integers"),
     builtin("net.cidr_contains", &[Text, Text], Within(ours::addresses), "no zones, no IPv4 addresses in IPv6, no leading zeros"),
@@ -70,7 +70,7 @@ pub(crate) const TAKEN: &[Builtin] = &[
     builtin("numbers.range", &[Integer, Integer], Within(ours::range), "at most 10000 numbers"),
     builtin("numbers.range_step", &[Integer, Integer, Integer], Within(ours::range), "at most 10000 numbers"),
     builtin("object.filter", &[Object, Members], Theirs, ""),
-    builtin("object.get", &[Object, Any, Any], Theirs, ""),
+    builtin("object.get", &[Object, Any, Any], Within(ours::within), "by a list of names and places, numbers up to 1000000000"),
     builtin("object.keys", &[Object], Theirs, ""),
     builtin("object.remove", &[Object, Members], Theirs, ""),
     builtin("object.union", &[Object, Object], Theirs, ""),
@@ -80,7 +80,7 @@ pub(crate) const TAKEN: &[Builtin] = &[
         "regex.find_n",
         &[Text, Text, Integer],
         Ours(ours::regex_find_n),
-        "patterns as above, that match no empty string and have no `^`, `$` or `\\b`",
+        "patterns as above, that match no empty string and have no `^`, `$` or `\\b`; at most 1000000000 of them",
     ),
     builtin("regex.match", &[Text, Text], Ours(ours::regex_match), "patterns as above"),
     builtin(
@@ -111,7 +111,7 @@ pub(crate) const TAKEN: &[Builtin] = &[
     builtin("strings.any_suffix_match", &[TextOrTexts, TextOrTexts], Theirs, ""),
     builtin("strings.count", &[Text, Text], Ours(ours::strings_count), "not of the empty string"),
     builtin("strings.reverse", &[Text], Theirs, ""),
-    builtin("substring", &[Text, Integer, Integer], Within(ours::places), ""),
+    builtin("substring", &[Text, Integer, Integer], Within(ours::places), "places up to 1000000000"),
     builtin("sum", &[Integers], Theirs, ""),
     builtin("time.clock", &[Time], Theirs, ""),
     builtin("time.date", &[Time], Theirs, ""),
@@ -130,7 +130,7 @@ pub(crate) const TAKEN: &[Builtin] = &[
     builtin("union", &[Sets], Theirs, ""),
     builtin("units.parse", &[Text], Within(ours::units), "whole numbers of at most 9 digits, like `10Ki`"),
     builtin("units.parse_bytes", &[Text], Within(ours::units), "whole numbers of at most 9 digits, like `10Ki`"),
-    builtin("upper", &[Text], Ours(ours::upper), "no character that becomes several"),
+    builtin("upper", &[Text], Ours(ours::upper), "no character that becomes several, no letter that is newer than Unicode 15"),
 ];
 
 /// Those that they may not, and why, or what to write instead.

@@ -71,6 +71,7 @@ fn unknown_kinds_and_flows_are_errors() {
 #[case("issuer", json!(null), "a string")]
 #[case("auth_time", json!(1.5), "an integer")]
 #[case("auth_time", json!("1"), "an integer")]
+#[case("auth_time", json!(1_u64 << 50), "an integer")]
 #[case("groups", json!([1]), "a list of strings")]
 #[case("roles", json!({}), "a list of strings")]
 #[case("amr", json!(null), "a list of strings")]

@@ -46,12 +46,118 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
 #[case::walk_alone("package standin\nx if walk(input.edge)", 2, 6, "a path and a value")]
 #[case::fraction("package standin\nx if input.edge.a + 0.2 == 0.3", 2, 6, "arithmetic is of whole numbers")]
 #[case::fraction_by_name("package standin\nx if { y := input.edge.a; y * 2 > 1 }", 2, 27, "arithmetic is of whole numbers")]
+#[case::quotient("package standin\nx if input.ttl / 7 == 0.2", 2, 6, "with more digits")]
+#[case::quotient_of_anything("package standin\nx if floor(sum(input.edge.l) / 7) == 2", 2, 12, "with more digits")]
 #[case::digits("package standin\nx if input.edge.a == 3.14159265358979323846", 2, 22, "at most 15 digits")]
 #[case::order_of_collections("package standin\nx if input.edge.a < {1}", 2, 6, "another order")]
 #[case::negated_comparison("package standin\nx if not input.edge.risk > 5", 2, 10, "make the condition a rule")]
 #[case::negated_membership("package standin\nx if not input.edge.country in [\"DE\"]", 2, 10, "make the condition a rule")]
 #[case::negated_call("package standin\nx if not startswith(input.edge.country, \"D\")", 2, 21, "make the condition a rule")]
 #[case::negated_index("package standin\nx if not input.edge.list[input.edge.n]", 2, 26, "make the condition a rule")]
+#[case::negated_place("package standin\nx if not startswith(input.chain[0], \"ext:\")", 2, 21, "make the condition a rule")]
+#[case::negated_member_of_facts("package standin\nx if not input.edge[input.step] > 5", 2, 10, "make the condition a rule")]
+#[case::negated_place_in("package standin\nx if not input.scope[0] in {\"a\"}", 2, 10, "make the condition a rule")]
+#[case::negated_fact(
+    "package standin\nx if { some k in [\"a\"]; not input.subject.attributes[k] < 1 }",
+    2,
+    29,
+    "make the condition a rule"
+)]
+#[case::negated_without_a_value(
+    "package standin\nx if not startswith(min(input.scope), \"a\")",
+    2,
+    21,
+    "make the condition a rule"
+)]
+#[case::function_of_a_builtin("package standin\nx if count(1)\ncount(y) := y", 3, 1, "`count` is a builtin")]
+#[case::import_of_a_family("package standin\nimport data.time\nx if time.f", 2, 13, "builtins begin with `time.`")]
+#[case::fraction_hidden_by_a_query(
+    "package standin\nx if { y := input.edge.f; count([1 | y := 1]) == 1; y * 3 == 0.3 }",
+    2,
+    53,
+    "arithmetic is of whole"
+)]
+#[case::fraction_in_a_query(
+    "package standin\nx if { y := 1; [1 | y := input.edge.f; y * 3 == 0.3] == [1] }",
+    2,
+    40,
+    "arithmetic is of whole"
+)]
+#[case::fraction_of_some(
+    "package standin\nx if { y := 1; [1 | some y in input.edge.l; y * 3 == 0.3] == [1] }",
+    2,
+    45,
+    "arithmetic is of whole"
+)]
+#[case::fraction_of_some_key(
+    "package standin\nx if { y := 1; [1 | some y, _ in input.edge.l; y * 3 == 3] == [1] }",
+    2,
+    48,
+    "arithmetic is of whole"
+)]
+#[case::fraction_of_every(
+    "package standin\nx if { y := 1; every y in input.edge.l { y * 3 == 0.3 } }",
+    2,
+    42,
+    "arithmetic is of whole"
+)]
+#[case::fraction_of_a_pattern(
+    "package standin\nx if { y := 1; [1 | [y, _] := input.edge.l; y * 3 == 0.3] == [1] }",
+    2,
+    45,
+    "arithmetic is of whole"
+)]
+#[case::fraction_of_walk(
+    "package standin\nx if { y := 1; [1 | some y; walk(input.edge, [_, y]); y * 3 == 0.3] == [1] }",
+    2,
+    55,
+    "arithmetic is of whole"
+)]
+#[case::fraction_behind_else(
+    "package standin\nx := 1 if { y := 1; y == 2 } else := 2 if { y = input.edge.f; y * 3 == 0.3 }",
+    2,
+    63,
+    "arithmetic is of whole"
+)]
+#[case::fraction_before_else(
+    "package standin\nx := y * 3 if { y = input.edge.f } else := 2 if { y := 1; y == 1 }",
+    2,
+    6,
+    "arithmetic is of whole"
+)]
+#[case::fraction_of_an_argument(
+    "package standin\nx contains 1 if input.ttl > 1\nf(x) := x - 0.1",
+    3,
+    9,
+    "arithmetic is of whole"
+)]
+#[case::fraction_by_the_name_of_a_set(
+    "package standin\nx contains 1\ny if { x := input.edge.f; x - 1 == 0.2 }",
+    3,
+    27,
+    "arithmetic is of whole"
+)]
+#[case::fraction_by_the_name_of_a_part(
+    "package standin\nx.part contains 1\ny if { x := input.edge.f; x.part - 1 == 0.2 }",
+    3,
+    27,
+    "arithmetic is of whole"
+)]
+#[case::fraction_at_times_a_set(
+    "package standin\nx := {1} if input.step else := 0.5\ny if x - 1 == 0.2",
+    3,
+    6,
+    "arithmetic is of whole"
+)]
+#[case::order_of_sets("package standin\nx contains 1\ny contains 2\nz if x < y", 4, 6, "another order")]
+#[case::order_of_unions("package standin\nx if union({input.edge.a}) <= input.edge.b", 2, 6, "another order")]
+#[case::order_of_named_sets("package standin\nx if { y := {1} | {input.edge.a}; 3 > y }", 2, 35, "another order")]
+#[case::order_of_values(
+    "package standin\ny := {1} if input.step else := 0\nz if data.standin.y >= input.edge.a",
+    3,
+    6,
+    "another order"
+)]
 #[case::print("package standin\nx if print(\"here\")", 2, 6, "nobody would see it")]
 #[case::with("package standin\nx if allow with input.tenant as \"acme\"", 2, 12, "belongs into tests")]
 #[case::misspelt("package standin\nmax_tll := 60", 2, 1, "nothing uses the rule `max_tll`")]
@@ -208,6 +314,24 @@ fn names_of_imports_are_one_thing_in_a_package() {
     assert!(faults(&[("a.rego", &one), ("lib.rego", lib), ("b.rego", used), ("c.rego", ALLOW)]).is_empty());
 }
 
+/// A set of another package makes nothing of this one a set.
+#[test]
+fn names_are_of_their_package() {
+    let lib = ("lib.rego", "package lib\nrisky contains 1\nquiet := input.edge.risk\n");
+    let using =
+        |rule: &str| format!("package standin\nimport data.lib.risky as r\nallow if 2 in r\n{rule}\nrisky := input.edge.risk\n");
+    for (rule, column) in [("deny contains 1 if not risky > 5", 24), ("deny contains 1 if risky - 0.1 == 0.2", 20)] {
+        let found = faults(&[("a.rego", &using(rule)), lib]);
+        assert!(found.len() == 1 && (found[0].line, found[0].column) == (4, column), "{rule}: {found:#?}");
+    }
+    for rule in ["deny contains 1 if data.lib.risky < {risky}", "deny contains 1 if r < risky"] {
+        let found = faults(&[("a.rego", &using(rule)), lib]);
+        assert!(found.len() == 1 && found[0].message.contains("another order"), "{rule}: {found:#?}");
+    }
+    let found = faults(&[("a.rego", &using("deny contains 1 if r - {1} == risky")), lib]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn data_may_be_computed_where_no_rules_stand() {
     let policy =
@@ -243,6 +367,11 @@ fn what_both_read_alike_is_taken() {
         "x if names - {\"a\"} == set()\nnames contains \"b\"",
         "x if { y := input.ttl * 2; z := y + count(input.scope); z - 1 > -5 }",
         "x if round(input.edge.a) + 1 == 2",
+        "x if { y := input.now % 86400; floor(y / 3600) >= 8 }",
+        "x if ceil((input.now - input.subject.attributes.auth_time) / 60) + 1 > 10",
+        "x if { y := 1; [1 | y := input.edge.f; y == 2] == []; y * 3 == 3 }",
+        "x := y + 1 if { y := 1; input.step } else := y + 2 if { y := count(input.scope) }",
+        "x if { not input.subject.id == input.chain[0]; not input.tenant in names }\nnames contains \"a\"",
         "x if regex.match(`^[a-z0-9-]+\\.example\\.(com|org)$`, input.tenant)",
         "x if { walk(input.edge, [path, value]); value == 1; count(path) == 2 }",
     ] {

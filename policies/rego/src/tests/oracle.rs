@@ -3,6 +3,7 @@
 mod builtins;
 mod calls;
 mod chance;
+mod letters;
 mod opa;
 mod policies;
 mod pools;

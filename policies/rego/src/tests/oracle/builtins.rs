@@ -8,16 +8,16 @@ use standin_policy_engine::Source;
 
 use super::calls::{BUILTINS, Call, OPERATORS};
 use super::chance::Chance;
-use super::opa::{Bundle, Outcome, ask};
+use super::opa::{Bundle, Outcome, ask, library};
 use super::pools::argument;
 use super::term::{Term, marked, marking, settled};
 use crate::builtins::{REFUSED, TAKEN};
 use crate::program::parse;
 
 const SEED: u64 = 20_261_125;
-const CALLS: usize = 250;
+const CALLS: usize = 200;
 const DEPTH: usize = 6;
-/// The version in `tests/peers/requirements.txt`'s library.
+/// The version that the library of `tests/peers/requirements.txt` has built in.
 const OPA: &str = "1.20.2";
 
 fn peer(call: &Call, calls: &[Vec<Term>]) -> Bundle {
@@ -86,6 +86,13 @@ fn compare(call: &Call, given: &[Vec<Term>], answers: &[Vec<Outcome>]) -> Compar
 fn arguments(call: &Call) -> Vec<Vec<Term>> {
     let mut chance = Chance::of(SEED, call.name);
     (0..CALLS).map(|_| call.slots.iter().map(|slot| argument(*slot, &mut chance)).collect()).collect()
+}
+
+#[test]
+fn the_oracle_is_of_the_version_that_the_page_names() {
+    let built_of = format!("\tgithub.com/open-policy-agent/opa\tv{OPA}\t");
+    let library = std::fs::read(library()).unwrap();
+    assert!(library.windows(built_of.len()).any(|part| part == built_of.as_bytes()), "it is not of OPA {OPA}");
 }
 
 #[test]

@@ -30,11 +30,13 @@ impl Call {
 }
 
 pub(super) const OPERATORS: &[Call] = &[
-    operator("%", "$0 % $1", &[Int, Int]),
-    operator("/", "$0 / $1", &[Int, Int]),
-    operator("+", "$0 + $1", &[Int, Int]),
-    operator("*", "$0 * $1", &[Int, Int]),
-    operator("-", "$0 - $1", &[Int, Int]),
+    operator("%", "$0 % $1", &[Whole, Whole]),
+    operator("floor of /", "floor($0 / $1)", &[Time, Time]),
+    operator("+", "$0 + $1", &[Whole, Whole]),
+    operator("*", "$0 * $1", &[Whole, Whole]),
+    operator("-", "$0 - $1", &[Whole, Whole]),
+    operator("ceil of /", "ceil($0 / $1)", &[Time, Time]),
+    operator("round of /", "round($0 / $1)", &[Time, Time]),
     operator("walk", "{y | walk($0, y)}", &[Document]),
     operator("in", "[$0 in $1]", &[Any, Collection]),
     operator("some in", "[x | some x in $0]", &[Document]),
@@ -51,7 +53,7 @@ pub(super) const OPERATORS: &[Call] = &[
     operator("&", "$0 & $1", &[Set, Set]),
     operator("|", "$0 | $1", &[Set, Set]),
     operator("- of sets", "$0 - $1", &[Set, Set]),
-    operator("[] by number", "$0[$1]", &[Array, Number]),
+    operator("[] by number", "$0[$1]", &[Array, Small]),
     operator("[] by name", "$0[$1]", &[Object, Word]),
 ];
 
@@ -103,7 +105,7 @@ pub(super) const BUILTINS: &[Call] = &[
     call("numbers.range", &[Near, Near]),
     call("numbers.range_step", &[Near, Near, Near]),
     call("object.filter", &[Object, Keys]),
-    call("object.get", &[Object, Word, Any]),
+    call("object.get", &[Object, Path, Any]),
     call("object.keys", &[Object]),
     call("object.remove", &[Object, Keys]),
     call("object.union", &[Object, Object]),

@@ -1,7 +1,7 @@
 //! The oracle: Open Policy Agent itself, as a shared library from PyPI.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -29,10 +29,20 @@ pub(super) enum Outcome {
     Error(String),
 }
 
+fn peers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers")
+}
+
+/// Where the library is.
+pub(super) fn library() -> PathBuf {
+    let library = peers().join("python_modules/opa_bindings/libopabridge.so");
+    assert!(library.is_file(), "the OPA of PyPI is not installed: run `make peers`");
+    library
+}
+
 /// For each bundle and each of its inputs what each query comes to.
 pub(super) fn ask(bundles: &[Bundle]) -> Vec<Vec<Vec<Outcome>>> {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers");
-    assert!(peers.join("python_modules/opa_bindings").is_dir(), "the OPA of PyPI is not installed: run `make peers`");
+    library();
     let bundle = |bundle: &Bundle| {
         let modules: serde_json::Map<_, _> =
             bundle.modules.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect();
@@ -40,7 +50,7 @@ pub(super) fn ask(bundles: &[Bundle]) -> Vec<Vec<Vec<Outcome>>> {
     };
     let question: Vec<Value> = bundles.iter().map(bundle).collect();
     let mut python = Command::new("python3");
-    python.arg(peers.join("opa.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    python.arg(peers().join("opa.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = python.spawn().unwrap();
     child.stdin.take().unwrap().write_all(json!(question).to_string().as_bytes()).unwrap();
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();

@@ -4,7 +4,9 @@ mod forms;
 mod values;
 
 use self::forms::{CIDRS, DURATIONS, GLOBBED, GLOBS, MOMENTS, REGEXES, TIMES, VERBS, ZONES};
-use self::values::{BASE64, BASES, DIGITS, HEX, JSONS, LIKELY_SEMVERS, LIKELY_UNITS, NUMBERS, SEMVERS, TEXTS, UNITS, WORDS};
+use self::values::{
+    BASE64, BASES, DIGITS, HEX, JSONS, LIKELY_SEMVERS, LIKELY_UNITS, NUMBERS, SEMVERS, SMALL, TEXTS, UNITS, WHOLE, WORDS,
+};
 use super::chance::{Chance, number, text};
 use super::term::Term;
 
@@ -51,6 +53,9 @@ pub(super) enum Slot {
     Decimal,
     Ordered,
     Document,
+    Path,
+    Whole,
+    Time,
 }
 
 fn words(chance: &mut Chance, most: usize) -> Vec<Term> {
@@ -118,7 +123,11 @@ pub(super) fn argument(slot: Slot, chance: &mut Chance) -> Term {
     if matches!(slot, Slot::Near | Slot::Shift) {
         return if chance.once_in(8) { pick(chance, &TEXTS) } else { meant(slot, chance) };
     }
-    if !matches!(slot, Slot::Document | Slot::Decimal) && chance.once_in(8) { any(chance, 2) } else { meant(slot, chance) }
+    if !matches!(slot, Slot::Document | Slot::Decimal | Slot::Whole | Slot::Time) && chance.once_in(8) {
+        any(chance, 2)
+    } else {
+        meant(slot, chance)
+    }
 }
 
 fn ordered(chance: &mut Chance) -> Term {
@@ -145,6 +154,14 @@ fn numbers(chance: &mut Chance) -> Term {
     let wide = chance.once_in(2);
     let items = chance.some(4, |chance| if wide { digits(chance, &NUMBERS) } else { digits(chance, &NUMBERS[..22]) });
     either(chance, items)
+}
+
+/// Into what is there.
+fn route(chance: &mut Chance) -> Term {
+    Term::Array(chance.some(3, |chance| match chance.below(3) {
+        0 => digits(chance, &SMALL),
+        _ => pick(chance, &WORDS),
+    }))
 }
 
 fn keys(chance: &mut Chance) -> Term {
@@ -205,10 +222,13 @@ fn meant(slot: Slot, chance: &mut Chance) -> Term {
         Slot::Letter => pick(chance, &["a", "", "b", "ab", "c", " ", "ä", "aa", "\u{301}", "İ", "😀", "a.", ".", "xa ", "\u{0}"]),
         Slot::Number | Slot::Decimal => digits(chance, &NUMBERS),
         Slot::Int => digits(chance, &NUMBERS[..22]),
-        Slot::Small => {
-            digits(chance, &["0", "1", "-1", "2", "3", "5", "100", "-2", "1.0", "1.5", "2.5", "-0", "1e1", "9223372036854775807"])
-        }
+        Slot::Small => digits(chance, &SMALL),
         Slot::Document => document(chance, 3),
+        Slot::Whole if chance.once_in(8) => pick(chance, &TEXTS),
+        Slot::Whole => digits(chance, &WHOLE),
+        Slot::Time => digits(chance, &WHOLE[..27]),
+        Slot::Path if chance.once_in(2) => pick(chance, &WORDS),
+        Slot::Path => route(chance),
         Slot::Ordered => ordered(chance),
         Slot::Near => digits(chance, &["0", "1", "-1", "2", "3", "17", "100", "-20", "1.0", "1.5", "-0", "1e1", "2.5"]),
         Slot::Shift => digits(chance, &["0", "1", "2", "7", "31", "32", "63", "64", "100", "-1", "1.5", "2.0", "1000"]),
