@@ -217,7 +217,13 @@ async fn every_metric_is_there_from_the_start() {
     std::fs::write(world.path("standin.toml"), [config, client].concat()).unwrap();
     process.signal("HUP");
     process.wait_for("serve: reloaded");
-    assert!(metrics(&process).await.lines().any(|line| line == "standin_caller_failures_total{client=\"svc-later\"} 0"));
+    // A page is rendered once a second at most.
+    let series = "standin_caller_failures_total{client=\"svc-later\"} 0";
+    let mut tries = 0..50;
+    while !metrics(&process).await.lines().any(|line| line == series) {
+        assert!(tries.next().is_some(), "{series} is not there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert!(process.stop().success());
 }
 
