@@ -331,6 +331,17 @@ pub fn check_file(path: &Path) -> Result<(), SqliteError> {
     checked_file(path, Access::Writes).map(drop)
 }
 
+/// Whether this process can write the database. It is not opened.
+///
+/// # Errors
+/// Where it cannot, or the file cannot be looked at.
+pub fn check_writable(path: &Path) -> Result<(), SqliteError> {
+    match media::access(path).map_err(SqliteError::File)? {
+        Access::Writes => Ok(()),
+        Access::Reads => Err(SqliteError::ReadOnly),
+    }
+}
+
 fn checked_file(path: &Path, access: Access) -> Result<FileId, SqliteError> {
     let found = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => SqliteError::Missing,

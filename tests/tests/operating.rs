@@ -227,6 +227,36 @@ async fn every_metric_is_there_from_the_start() {
     assert!(process.stop().success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_reads_the_log_takes_the_server_with_them() {
+    let world = World::patient().await;
+    let mut command = Command::new(binary());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(world.path("standin.toml")).env_remove("STANDIN_LOG");
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("serving ") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "it ended");
+    }
+    let address = line.split_whitespace().nth(1).unwrap().to_owned();
+    drop(log);
+    let signal = |name: &str| Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    let page = async || reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    // Each says so in the log that nobody reads.
+    for times in 1..=3 {
+        assert!(signal("HUP").success());
+        let series = format!("standin_reloads_total{{outcome=\"done\"}} {times}");
+        let mut tries = 0..100;
+        while !page().await.lines().any(|line| line == series) {
+            assert!(tries.next().is_some(), "{series} is not there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    assert!(signal("TERM").success());
+    assert!(child.wait().unwrap().success());
+}
+
 /// The tokens on record; each once.
 fn permits(world: &World) -> HashSet<String> {
     let lines = world.audit_lines();

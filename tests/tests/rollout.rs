@@ -21,7 +21,7 @@ use standin_tests::ZOO;
 use standin_tests::cedar::{module, module_with};
 use standin_tests::idp::claims_of;
 use standin_tests::requests::{request, user};
-use standin_tests::world::World;
+use standin_tests::world::{PATIENT, World};
 
 /// People, for two minutes, and nobody called bob.
 const HOUSE: &str = r#"
@@ -412,6 +412,26 @@ async fn a_pipe_in_place_of_a_module_holds_nothing_up() {
     let refusal = tokio::time::timeout(Duration::from_secs(20), standin.reload_policy()).await.unwrap().unwrap_err();
     assert!(matches!(refusal, BuildError::Policy { source: LoadError::Unreadable { .. }, .. }), "{refusal}");
     assert_eq!(ttl(&standin).await, 120);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_goes_back_to_what_is_built_in_though_nobody_signed_that() {
+    let (secret, public) = generate();
+    let world = World::with(|config| config.push_str(PATIENT), |_| {}).await;
+    let standin = world.standin().await;
+    let before = ttl(&standin).await;
+    std::fs::write(world.path("acme.policy.wasm"), sign(&HOUSE_1, &secret).unwrap()).unwrap();
+    std::fs::write(world.path("acme.pub.pem"), public).unwrap();
+    let signed = "[policy]\nmodule = \"acme.policy.wasm\"\ntrusted_keys = [\"acme.pub.pem\"]\n";
+    let text = world.config_text().replacen("[policy]\n", signed, 1);
+    std::fs::write(world.path("standin.toml"), text).unwrap();
+    standin.reload(world.config()).await.unwrap();
+    assert_eq!(ttl(&standin).await, 120);
+    standin.roll_back_policy("platform").await.unwrap();
+    assert_eq!(ttl(&standin).await, before);
+    // With nothing left to go back to, no module was refused.
+    assert!(standin.roll_back_policy("platform").await.is_err());
+    assert!(standin.policy_status().refused.is_empty(), "{:?}", standin.policy_status());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,12 +207,16 @@ async fn what_is_down_is_named_and_nothing_is_minted() {
     assert_eq!((failure.code.as_str(), failure.status, failure.retry_after), ("audit.unavailable", 503, Some(5)));
     assert_eq!(standin.not_ready().await.iter().map(|part| part.part).collect::<Vec<_>>(), ["audit"]);
     drop(standin);
+    let standin = world.standin().await;
+    let first = standin.mint_on_behalf(request("svc-router", token(world.idp.token(json!({}))))).await.unwrap();
+    standin.close().await.unwrap();
     let standin = world.builder().directory(Arc::new(NoDirectory)).store(Arc::new(NoStore::default())).build().await.unwrap();
     let failure = standin.mint_on_behalf(request("svc-router", user("bob@example.com"))).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.status), ("directory.unavailable", 503));
-    let first = standin.mint_on_behalf(request("svc-router", token(world.idp.token(json!({}))))).await.unwrap();
-    let failure = standin.mint_on_behalf(request("svc-ledger", token(first.token))).await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.status), ("store.unavailable", 503));
+    for asked in [request("svc-router", token(world.idp.token(json!({})))), request("svc-ledger", token(first.token))] {
+        let failure = standin.mint_on_behalf(asked).await.unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.status), ("store.unavailable", 503));
+    }
     let server = world.serve(&standin).await;
     let ready = reqwest::Client::builder().no_proxy().build().unwrap().get(server.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 503);

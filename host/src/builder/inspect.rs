@@ -93,7 +93,11 @@ fn record(config: &Config) -> Result<(), BuildError> {
 fn store(config: &Config) -> Result<(), BuildError> {
     match sqlite::check_file(&config.store) {
         Err(SqliteError::Missing) => Ok(()),
-        checked => checked.map_err(|source| BuildError::Database { part: STORE, path: config.store.clone(), source }),
+        checked => checked.and_then(|()| sqlite::check_writable(&config.store)).map_err(|source| BuildError::Database {
+            part: STORE,
+            path: config.store.clone(),
+            source,
+        }),
     }
 }
 

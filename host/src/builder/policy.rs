@@ -201,9 +201,11 @@ impl Loader {
         let previous = self.rollout.previous(slot).ok_or_else(nothing)?;
         let configured = self.rollout.configured();
         if let Some(module) = configured.as_ref().and_then(|policy| module_of(policy, slot)) {
-            let trusted = policy_trust(module).and_then(|trust| Ok(trust.check(previous.wasm())?));
-            let failed = |source| BuildError::Policy { slot: slot.to_owned(), file: file_of(module), source };
-            trusted.map_err(failed)?;
+            // The one that is built in is as good as this program: nobody signs it.
+            let is_built_in = previous.wasm() == BASELINE;
+            let check = || policy_trust(module).and_then(|trust| Ok(trust.check(previous.wasm())?));
+            let trusted = if is_built_in { Ok(None) } else { check() };
+            trusted.map_err(|source| BuildError::Policy { slot: slot.to_owned(), file: None, source })?;
         }
         let breaker = configured.as_ref().map(breaker).unwrap_or_default();
         let shadow = live.find(slot).and_then(|slot| slot.shadow()).map(|shadow| Arc::clone(shadow.candidate()));

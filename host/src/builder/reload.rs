@@ -325,6 +325,10 @@ fn with_slots(inner: &Inner, slots: Arc<PolicySlots>, refused: Vec<Refused>) -> 
 
 /// Keeps why the policies did not change, for whoever asks.
 fn refused(rollout: &Rollout, error: &BuildError) {
+    // Where there is nothing to go back to, no module was refused.
+    if matches!(error, BuildError::Policy { source: LoadError::NothingBefore, .. }) {
+        return;
+    }
     let Some((slot, code)) = error.policy() else { return };
     rollout.refused(slot.to_owned(), code, error.to_string());
     metrics::counter!("standin_policy_swaps_total", "outcome" => "refused").increment(1);

@@ -45,7 +45,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let made = fs::metadata(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     if made.uid() != rustix::process::geteuid().as_raw() || made.mode() & 0o022 != 0 {
-        bail!("{} belongs to another user or lets others write", dir.display());
+        let (uid, mode) = (made.uid(), made.mode() & 0o7777);
+        bail!(
+            "{} belongs to user {uid} and has mode {mode:04o}: it has to be yours, and nobody else's to write (chmod go-w)",
+            dir.display()
+        );
     }
     files::generate(&config.keys.dir, &config.keys.algorithms, &SystemClock::default(), &SystemEntropy)?;
     Database::create(&config.directory)?;

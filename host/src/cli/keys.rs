@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use standin::clock::{SystemClock, SystemEntropy};
 use standin::config::Config;
-use standin::keys::files::{self, KeyInfo, KeyState, Rotation};
+use standin::keys::files::{self, KeyFileError, KeyInfo, KeyState, Rotation};
 use standin::registry::Algorithm;
 
 use super::out::{say, tell};
@@ -45,7 +45,13 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Generate(args) => {
             let config = args.config.read()?;
-            let keys = files::generate(&config.keys.dir, &config.keys.algorithms, &clock, &entropy)?;
+            let keys = match files::generate(&config.keys.dir, &config.keys.algorithms, &clock, &entropy) {
+                Err(KeyFileError::Exists(_)) => {
+                    tell!("nothing is missing; `standin keys rotate` makes new ones");
+                    files::list(&config.keys.dir)?
+                }
+                made => made?,
+            };
             print(&keys, &config, args.json)
         }
         Command::Rotate(RotateArgs { args, algorithm }) => {

@@ -17,7 +17,10 @@ Example:
   standin record-key record.key
 
 and in standin.toml:
-  record = { dir = \"tapes\", key = \"record.key\", sample = 0.01 }")]
+  [record]
+  dir = \"tapes\"
+  key = \"record.key\"
+  sample = 0.01")]
 pub(crate) struct Args {
     /// Where to write it.
     #[arg(value_name = "FILE")]

@@ -140,7 +140,8 @@ fn log(json: bool) -> anyhow::Result<()> {
         Err(VarError::NotUnicode(_)) => return Err(Usage("STANDIN_LOG is not UTF-8".to_owned()).into()),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let builder = builder.with_ansi(term::Stream::Err.is_coloured());
+    // Whoever reads the log may go; the server does not go with them.
+    let builder = builder.log_internal_errors(false).with_ansi(term::Stream::Err.is_coloured());
     if json {
         builder.json().init()
     } else {

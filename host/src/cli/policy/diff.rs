@@ -37,14 +37,15 @@ const EVERY: Duration = Duration::from_secs(5);
 Examples:
   standin policy diff acme-7.policy.wasm acme-8.policy.wasm --audit audit.jsonl
   standin policy diff acme-8.policy.wasm policies/ --cases cases/
+  standin policy diff builtin:baseline acme-1.policy.wasm --audit .
 
 Exit code 0 where nothing changes, 1 where something does, or where not all of the log can be read."
 )]
 pub(crate) struct Args {
-    /// A module, or a folder of policies: what decides now.
+    /// A module, a folder of policies, or `builtin:baseline`: what decides now.
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// A module, or a folder of policies: what is to decide.
+    /// A module, a folder of policies, or `builtin:baseline`: what is to decide.
     #[arg(value_name = "NEW")]
     new: PathBuf,
     /// A folder of cases, or one file of them; what they expect does not matter.

@@ -1,10 +1,10 @@
-//! What is tested or compared: a module's file, or a folder of policies, packed first.
+//! What is tested or compared: a module's file, a folder of policies, packed first, or what is built in.
 
 use std::path::Path;
 use std::time::Duration;
 
 use standin::engine::{Isolation, Runtime, RuntimeOptions};
-use standin::policy::{PolicyLimits, PolicyModule};
+use standin::policy::{BASELINE, PolicyLimits, PolicyModule};
 
 use super::sources::{Bundle, SourceArgs};
 use super::{MAX_MODULE, read};
@@ -28,8 +28,14 @@ impl SandboxArgs {
     }
 }
 
+/// What standin.toml calls the module that is built in.
+const BUILT_IN: &str = "builtin:baseline";
+
 /// The module's bytes. A folder of cases within the folder of policies, and `cases`, do not belong to them.
 pub(super) fn wasm(subject: &Path, sources: &SourceArgs, cases: Option<&Path>, json: bool) -> anyhow::Result<Vec<u8>> {
+    if subject.as_os_str() == BUILT_IN {
+        return Ok(BASELINE.to_vec());
+    }
     if !subject.is_dir() {
         return read(subject, MAX_MODULE);
     }
