@@ -203,6 +203,9 @@ async fn a_request_that_carries_the_token_a_second_time_goes_nowhere() {
         setup.request("/expenses").header("x-original-authorization", format!("Bearer {inbound}")),
         // RFC 6750 §2.2.
         setup.request("/expenses").body(format!("access_token={inbound}")),
+        setup.request("/expenses").body(format!("token={}", inbound.replace('.', "%252E"))),
+        // Another signature of the same, which could be right too.
+        setup.request("/expenses").header("x-token", format!("{}.AAAA", inbound.rsplit_once('.').unwrap().0)),
     ];
     for request in requests {
         let answer = request.bearer_auth(&inbound).send().await.unwrap();
@@ -224,6 +227,15 @@ async fn a_path_outside_of_the_routes_goes_nowhere() {
         ("/%2565xpenses", 400),
         ("//expenses", 400),
         ("/expenses//admin", 400),
+        ("/;/expenses", 400),
+        ("/;x/expenses", 400),
+        ("/%3b/expenses", 400),
+        ("/expenses/;x", 400),
+        ("/expenses%3Bx", 400),
+        ("/expenses%253bx", 400),
+        ("/expenses%3Fx", 400),
+        ("/expenses%2523x", 400),
+        ("/expenses/..%20/admin", 400),
         ("/expenses/../admin", 400),
         ("/expenses/%2e%2E/admin", 400),
         ("/expenses%2fadmin", 400),
@@ -268,7 +280,7 @@ async fn a_path_takes_the_first_route_that_an_upstream_could_read_in_it() {
         let minted = arrived.authorization[0].strip_prefix("Bearer ").unwrap();
         assert_eq!(claims_of(minted)["scope"], "expenses:read", "{path}");
     }
-    for path in ["/expenses7", "/reports/expenses", "/;/expenses"] {
+    for path in ["/expenses7", "/reports/expenses"] {
         let answer = by_hand(&setup, "GET", path, &inbound).await;
         assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("scope"), "{path}: {answer}");
     }

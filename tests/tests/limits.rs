@@ -1,6 +1,6 @@
 //! The server's limits, reached: for headers, for connections, for how often it asks its parts.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends")]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -185,6 +185,25 @@ async fn a_connection_on_which_nothing_is_asked_is_ended() {
     let mut raw = Raw::connect(&server).await;
     assert_eq!(raw.healthy().await, Some(200));
     assert_eq!(raw.status().await, None, "it is hung up on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_no_answer_is_ended() {
+    let (_world, server) = served("idle_timeout = \"500ms\"").await;
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(2048).expect("a small window");
+    let mut connection = socket.connect(server.address).await.expect("a connection");
+    let asked = "GET /jwks.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(64);
+    let began = Instant::now();
+    // Asks on as long as anything of it is taken, and reads nothing.
+    loop {
+        match timeout(LONG, connection.write_all(asked.as_bytes())).await {
+            Ok(Ok(())) => assert!(began.elapsed() < LONG, "it goes on for ever"),
+            Ok(Err(_ended)) => break,
+            Err(_elapsed) => panic!("it is left open"),
+        }
+    }
+    assert!(server.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,9 +233,16 @@ impl Gateway {
         let body = collecting.await?.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
         let mut headers = head.headers;
         strip(&mut headers);
+        // Without its signature, of which an ECDSA token has a second one that is right too.
+        let signed = inbound.rsplit_once('.').map_or(inbound, |(signed, _signature)| signed);
         let within = |bytes: &[u8]| {
-            let found = |bytes: &[u8]| bytes.windows(inbound.len()).any(|window| window == inbound.as_bytes());
-            found(bytes) || found(&decoded(bytes))
+            let found = |bytes: &[u8]| bytes.windows(signed.len()).any(|window| window == signed.as_bytes());
+            let mut seen = bytes.to_vec();
+            (0..=ROUNDS).any(|_round| {
+                let there = found(&seen);
+                seen = decoded(&seen);
+                there
+            })
         };
         if within(path.as_bytes()) || within(&body) || headers.values().any(|value| within(value.as_bytes())) {
             return Ok(refusal(StatusCode::BAD_REQUEST, "token_elsewhere", ""));
@@ -252,11 +259,11 @@ impl Gateway {
     }
 }
 
-/// Whether the upstream could see another path than the route did: through `.` and `..`, with or without parameters (`..;a=b`), an empty
-/// segment, a backslash, a control character, an escaped slash, an escape of what needs none (RFC 3986 §6.2.2.2), what is no UTF-8 or no
-/// escape, however often each is escaped.
+/// Whether the upstream could see another path than the route did: through `.` and `..`, with or without parameters (`..;a=b`), a segment
+/// that is empty but for those, a backslash, a control character, an escaped delimiter, an escape of what needs none (RFC 3986 §6.2.2.2),
+/// what is no UTF-8 or no escape, however often each is escaped.
 fn is_read_two_ways(path: &str) -> bool {
-    let slashes = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
+    let delimiters = |path: &[u8]| path.iter().filter(|byte| b"/;?#".contains(byte)).count();
     let mut seen = path.as_bytes().to_vec();
     if seen
         .split(|byte| *byte == b'%')
@@ -266,10 +273,13 @@ fn is_read_two_ways(path: &str) -> bool {
         return true;
     }
     for _round in 0..ROUNDS {
-        let dots = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+        let name = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_vec();
+        let names: Vec<Vec<u8>> = seen.split(|byte| *byte == b'/').map(name).collect();
+        // The first stands before the first slash, and the last may be nothing at all.
+        let empty = names.iter().skip(1).rev().skip(1).any(Vec::is_empty) || bare_parameters(&seen);
         let hidden = seen.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') || std::str::from_utf8(&seen).is_err();
-        let hidden = hidden || seen.windows(2).any(|pair| pair == b"//") || escapes_what_needs_none(&seen);
-        if hidden || slashes(&seen) > slashes(path.as_bytes()) || seen.split(|byte| *byte == b'/').any(dots) {
+        let hidden = hidden || empty || escapes_what_needs_none(&seen) || delimiters(&seen) > delimiters(path.as_bytes());
+        if hidden || names.iter().any(|name| matches!(name.as_slice(), b"." | b"..")) {
             return true;
         }
         let undone = decoded(&seen);
@@ -279,6 +289,11 @@ fn is_read_two_ways(path: &str) -> bool {
         seen = undone;
     }
     true
+}
+
+/// Whether the last segment has nothing before its parameters.
+fn bare_parameters(path: &[u8]) -> bool {
+    path.rsplit(|byte| *byte == b'/').next().is_some_and(|last| last.starts_with(b";"))
 }
 
 fn escapes_what_needs_none(path: &[u8]) -> bool {

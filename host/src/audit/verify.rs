@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::head::{self, Found, SealKey};
 use super::series::{self, NoLog};
+use crate::bounded;
 
 /// What a log is checked against. The less is given, the more a clever forger could have done unseen; [`Report::unchecked`] lists it.
 #[derive(Default)]
@@ -318,16 +319,12 @@ const LOOKS: u32 = 10;
 fn open_all(log: &Path) -> Result<Vec<(PathBuf, File)>, VerifyError> {
     for _ in 0..LOOKS {
         let paths = series::files(log)?;
-        let opened: io::Result<Vec<_>> = paths.iter().map(|path| Ok((path.clone(), File::open(path)?))).collect();
+        let opened: io::Result<Vec<_>> = paths.iter().map(|path| Ok((path.clone(), bounded::open_regular(path)?))).collect();
         let again = series::files(log)?;
         match opened {
             Ok(opened) if again == paths => {
-                for (_, file) in &opened {
-                    if !file.metadata()?.is_file() {
-                        return Err(VerifyError::NotAFile);
-                    }
-                }
-                return Ok(opened);
+                let regular = opened.into_iter().map(|(path, file)| Some((path, file?))).collect::<Option<_>>();
+                return regular.ok_or(VerifyError::NotAFile);
             }
             Err(error) if again == paths => return Err(VerifyError::Read(error)),
             Ok(_) | Err(_) => {}

@@ -11,6 +11,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_io_timeout::TimeoutStream;
 
 use super::ServerOptions;
 use super::answer::{Face, Line};
@@ -104,7 +105,10 @@ impl Connections {
                 Ok::<_, SentAway>(face.answer(request, line).await)
             }
         });
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // Whoever takes nothing of what is written to it counts as answering for as long: hyper polls no further.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.idle_timeout));
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
         tokio::select! {
             biased;
             ended = &mut connection => {

@@ -10,7 +10,7 @@ use crate::peer::Peer;
 
 /// Requests at once, from when their headers are there until they are answered; far above what the component serves at once, it
 /// only bounds the waiting room. Of one peer an eighth.
-const REQUESTS: u32 = 65_536;
+const REQUESTS: u32 = 16_384;
 const REQUESTS_OF_PEER: u32 = REQUESTS / 8;
 
 /// What bodies are charged in, in bytes: as many pieces as they come in, so many of these.
