@@ -1,6 +1,6 @@
 //! The server's limits, reached: for headers, for connections, for how often it asks its parts.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends")]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
