@@ -386,6 +386,7 @@ fn read_guarded(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let file = guard::open(path).map_err(|error| match error {
         GuardError::Io(errno) => unreadable(errno.into()),
+        error @ GuardError::NoFile => unreadable(io::Error::new(io::ErrorKind::InvalidInput, error.to_string())),
         source => LoadError::Unguarded { path: path.to_owned(), source },
     })?;
     bounded::read(file, most).map_err(unreadable)
