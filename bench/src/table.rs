@@ -126,8 +126,9 @@ fn reason(row: &str) -> &'static str {
              question and the verdict copied across"
         }
         Some("fairness") => {
-            "the second client's request waits for what is being computed as it comes, for the runtime to look at its connection, and for \
-             one turn of the first client's more wherever it waits itself"
+            "`/healthz` waits as long, so the time goes before the door: probably, where many sockets are ready at the same moment, each of \
+             their requests finds a runner free as it is looked at and computes before the next is looked at. One run hardly shows it, the \
+             next one all of it"
         }
         Some(_) | None if row == "swap-under-load" => {
             "while a module is swapped in, the cores that serve read it, compile it or map its image from the cache, make its first \
