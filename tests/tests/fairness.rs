@@ -265,13 +265,18 @@ async fn a_neighbour_in_the_same_network_is_the_same_peer() {
     assert_eq!(from("[2001:db8:0:1::1]:1").await, 200);
 }
 
+/// The JWT of a caller, right but for who signed it.
+fn forged_caller(world: &World) -> String {
+    let claims =
+        json!({ "iss": CALLERS, "sub": "workload-7", "aud": "https://obo.example.com", "iat": now(), "exp": now() + 300 });
+    world.idp.sign_as_stranger(&json!({ "alg": "ES256", "typ": "JWT", "kid": KID }), &claims)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_caller_jwts_are_guesses_too() {
     let world = World::patient().await;
     let (standin, _clock) = standing(&world).await;
-    let claims =
-        json!({ "iss": CALLERS, "sub": "workload-7", "aud": "https://obo.example.com", "iat": now(), "exp": now() + 300 });
-    let forged = world.idp.sign_as_stranger(&json!({ "alg": "ES256", "typ": "JWT", "kid": KID }), &claims);
+    let forged = forged_caller(&world);
     let from = async |peer: &str, jws: &str| code(&standin.handle(asked(peer, &format!("Bearer {jws}"))).await);
     for _ in 0..10 {
         assert_eq!(from("192.0.2.1:1", &forged).await, (401, "caller.invalid".to_owned()));
@@ -289,9 +294,7 @@ async fn forged_caller_jwts_are_guesses_too() {
 async fn a_right_caller_jwt_begins_anew() {
     let world = World::patient().await;
     let (standin, _clock) = standing(&world).await;
-    let claims =
-        json!({ "iss": CALLERS, "sub": "workload-7", "aud": "https://obo.example.com", "iat": now(), "exp": now() + 300 });
-    let forged = world.idp.sign_as_stranger(&json!({ "alg": "ES256", "typ": "JWT", "kid": KID }), &claims);
+    let forged = forged_caller(&world);
     let expired = world.idp.caller(json!({ "iat": now() - 600, "exp": now() - 60 }));
     let right = world.idp.caller(json!({}));
     let from = async |jws: &str| standin.handle(asked("192.0.2.1:1", &format!("Bearer {jws}"))).await.status;
