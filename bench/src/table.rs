@@ -126,9 +126,8 @@ fn reason(row: &str) -> &'static str {
              question and the verdict copied across"
         }
         Some("fairness") => {
-            "`/healthz` waits as long, so the time goes before the door: probably, where many sockets are ready at the same moment, each of \
-             their requests finds a runner free as it is looked at and computes before the next is looked at. One run hardly shows it, the \
-             next one all of it"
+            "the victim waits for the request of the flood that computes as it comes, has the server's core together with the thread \
+             that reads 600 sockets, and the driver's together with the flood's driver"
         }
         Some(_) | None if row == "swap-under-load" => {
             "while a module is swapped in, the cores that serve read it, compile it or map its image from the cache, make its first \

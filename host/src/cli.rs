@@ -187,18 +187,12 @@ async fn build(config: Config) -> anyhow::Result<Standin> {
     }
 }
 
-/// Tasks between two looks at the sockets.
-const LOOK_EVERY: u32 = 3;
-
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     runtime()?.block_on(work)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    // Between two looks at the sockets lie as many tasks as this; one of ours may compute for a millisecond, and whoever is next in turn
-    // has to be seen first.
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().event_interval(LOOK_EVERY).build().context("cannot start the runtime")
+    tokio::runtime::Runtime::new().context("cannot start the runtime")
 }
 
 /// A file that the command line names, of at most `most` bytes. Where it is a pipe, what comes out of it is meant: `/dev/stdin`, `<(…)`.

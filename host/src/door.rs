@@ -76,7 +76,12 @@ impl Door {
         Self(inner)
     }
 
-    /// A place at the end of the right queue.
+    /// How many compute at once, at most, however slow some of them are.
+    pub(crate) fn computing_at_once(&self) -> usize {
+        self.0.write(|book, _now, _wakes| book.computing_at_once())
+    }
+
+    /// A place at the end of the right queue, from this call on.
     pub(crate) fn place(&self, origin: Origin<'_>) -> Place {
         let inner = &self.0;
         let name = |name: &str| inner.names.hash_one(name);
@@ -87,7 +92,7 @@ impl Door {
             }
             Origin::Vouched(client) => (Entrance { peer: None, claim: name(client) }, Lane::Client(name(client))),
         };
-        let ticket = inner.write(|book, _now, _wakes| book.ticket(entrance, lane));
+        let ticket = inner.write(|book, _now, wakes| book.ticket(entrance, lane, wakes));
         Place::new(Turn::of(self.clone(), ticket))
     }
 }

@@ -12,6 +12,7 @@ mod room;
 mod scrape;
 mod seats;
 mod tls;
+mod workers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use self::pages::Pages;
 use self::room::Room;
 use self::seats::Seats;
 pub use self::tls::{Certificates, Pair, TlsError};
+use self::workers::Workers;
 use crate::config;
 use crate::standin::Standin;
 
@@ -54,6 +56,9 @@ pub enum ServerError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The system gives no threads.
+    #[error("cannot start the threads that requests compute on: {0}")]
+    Threads(std::io::Error),
     /// The TLS material cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -125,7 +130,8 @@ impl Server {
         };
         let pages = Arc::new(Pages::new(standin.clone(), metrics));
         let shared = health.is_none().then(|| Arc::clone(&pages));
-        let answerer = Arc::new(Answerer::new(standin, shared, &options));
+        let workers = Workers::start(standin.computing_at_once()).map_err(ServerError::Threads)?;
+        let answerer = Arc::new(Answerer::new(standin, workers, shared, &options));
         Ok(Self { listener, health, options, certificates, answerer, pages })
     }
 

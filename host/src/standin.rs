@@ -130,11 +130,12 @@ impl Standin {
     /// Answers one HTTP request through the component's protocol faces. Every failure is an answer. A correlation id that is not
     /// 1 to 128 characters of `A-Z a-z 0-9 . _ : -` is replaced.
     pub async fn handle(&self, request: HttpRequest) -> HttpResponse {
-        self.handle_since(self.clock().monotonic(), request).await
+        self.line_up(self.clock().monotonic(), request).await
     }
 
-    /// The same of a request that came then: its time has been running since.
-    pub(crate) async fn handle_since(&self, came: Duration, mut request: HttpRequest) -> HttpResponse {
+    /// The same of a request that came then: its time has been running since. It has its place in the order from this call on, wherever
+    /// the answer is worked out.
+    pub(crate) fn line_up(&self, came: Duration, mut request: HttpRequest) -> impl Future<Output = HttpResponse> + Send + use<> {
         request.correlation_id = self.correlation_id(&request.correlation_id);
         let peer = Peer::named(&request.peer);
         let claim = claimed::by_request(&request);
@@ -142,12 +143,20 @@ impl Standin {
         let asked = Asked { place, since: came, correlation_id: request.correlation_id.clone() };
         // What is public is nobody's secret, and anybody may ask for it as often as they like.
         let taped = !is_public(&request);
-        let carried = async |mut call: Call| {
-            call.carries(&request);
-            Ok(answer(call, &request).await)
-        };
-        let answered = self.through(asked, peer, taped, carried).await;
-        answered.unwrap_or_else(|failure| error_response(&failure))
+        let standin = self.clone();
+        async move {
+            let carried = async |mut call: Call| {
+                call.carries(&request);
+                Ok(answer(call, &request).await)
+            };
+            let answered = standin.through(asked, peer, taped, carried).await;
+            answered.unwrap_or_else(|failure| error_response(&failure))
+        }
+    }
+
+    /// How many requests compute at once, at most.
+    pub(crate) fn computing_at_once(&self) -> usize {
+        self.inner.door.computing_at_once()
     }
 
     /// Where the time comes from.

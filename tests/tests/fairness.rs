@@ -197,6 +197,49 @@ async fn the_second_client_does_not_wait_behind_the_first_ones_flood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_on_the_wire_nor_does_the_operator() {
+    const FLOOD: usize = 200;
+    let world = World::patient().await;
+    let process = Process::start(&world);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let (url, health) = (process.url(MINT), process.url("/healthz"));
+    let of = |caller: &str| {
+        let body = json!({ "id_type": "user", "id": "email.bob@example.com", "audience": API });
+        client.post(&url).header("authorization", basic(caller)).json(&body)
+    };
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut flood = JoinSet::new();
+    for _ in 0..FLOOD {
+        let (again, answered) = (of("svc-router"), Arc::clone(&answered));
+        // Each over a connection of its own, one request after the other.
+        flood.spawn(async move {
+            loop {
+                let answer = again.try_clone().unwrap().send().await.unwrap();
+                assert_eq!(answer.status().as_u16(), 200);
+                answer.bytes().await.unwrap();
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+    while answered.load(Ordering::SeqCst) < FLOOD {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // How many of the flood are answered before each of these; what lies in the sockets of this test is counted with them.
+    for asking in [of("svc-strict"), client.get(&health)] {
+        let mut behind = Vec::new();
+        for _ in 0..9 {
+            let before = answered.load(Ordering::SeqCst);
+            assert_eq!(asking.try_clone().unwrap().send().await.unwrap().status().as_u16(), 200);
+            behind.push(answered.load(Ordering::SeqCst) - before);
+        }
+        behind.sort_unstable();
+        assert!(behind[4] < FLOOD / 4, "it waited behind so many of {FLOOD}: {behind:?}");
+    }
+    let refused = flood.try_join_next();
+    assert!(refused.is_none(), "one of the flood: {refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_strangers_claim_is_held_against_nobody_but_their_peer() {
     let world = World::patient().await;
     let standin = world.standin().await;

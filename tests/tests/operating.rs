@@ -293,8 +293,11 @@ async fn short_address_space_means_no_pool_and_still_tokens() {
     assert_eq!(claims_of(String::from_utf8(minted.stdout).unwrap().trim())["sub"], "user:acme:u-bob");
 }
 
-/// Whether the process has a handler for this signal (proc_pid_status(5)).
+/// Whether the process has become the command and has a handler for this signal (proc_pid_status(5)). The shell before it has some too.
 fn listens_for(process: u32, signal: u32) -> bool {
+    if std::fs::read_link(format!("/proc/{process}/exe")).ok() != std::fs::canonicalize(binary()).ok() {
+        return false;
+    }
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
     u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal - 1) & 1 == 1

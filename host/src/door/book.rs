@@ -67,11 +67,17 @@ impl Book {
         }
     }
 
-    /// A ticket for a request that came in here.
-    pub(super) fn ticket(&mut self, entrance: Entrance, lane: Lane) -> u64 {
+    /// How many compute at once, at most.
+    pub(super) fn computing_at_once(&self) -> usize {
+        self.places.runners.saturating_add(self.places.seats)
+    }
+
+    /// A ticket for a request that came in here; it waits for its turn from now on.
+    pub(super) fn ticket(&mut self, entrance: Entrance, lane: Lane, wakes: &mut Wakes) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.tickets.insert(ticket, Ticket::new(entrance, lane));
+        self.ask(ticket, wakes);
         ticket
     }
 

@@ -18,6 +18,7 @@ use super::ServerOptions;
 use super::authority::authority;
 use super::pages::{Pages, text};
 use super::room::{Allowance, Memory};
+use super::workers::Workers;
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
 use crate::clock::Clock;
 use crate::shared::failure;
@@ -75,6 +76,7 @@ impl Face {
 /// Answers requests.
 pub(super) struct Answerer {
     standin: Standin,
+    workers: Workers,
     /// None where they have a listener of their own.
     pages: Option<Arc<Pages>>,
     scheme: &'static str,
@@ -85,10 +87,11 @@ pub(super) struct Answerer {
 }
 
 impl Answerer {
-    pub(super) fn new(standin: Standin, pages: Option<Arc<Pages>>, options: &ServerOptions) -> Self {
+    pub(super) fn new(standin: Standin, workers: Workers, pages: Option<Arc<Pages>>, options: &ServerOptions) -> Self {
         Self {
             clock: standin.clock(),
             standin,
+            workers,
             pages,
             scheme: if options.server.tls.is_some() { "https" } else { "http" },
             max_headers: options.max_headers(),
@@ -131,12 +134,12 @@ impl Answerer {
             Err(error) => return refuse(&correlation_id, error),
         };
         let request = self.request(head, body, line, correlation_id.clone());
-        let this = Arc::clone(&self);
         let began = self.clock.monotonic();
+        let answering = self.standin.line_up(came, request);
         // In a task of its own: a client that hangs up does not cut an attempt off before it is recorded.
-        let answered = tokio::spawn(async move {
+        let answered = self.workers.answer(async move {
             let _taken = (admitted, memory);
-            this.standin.handle_since(came, request).await
+            answering.await
         });
         let answered = answered.await;
         metrics::histogram!("standin_http_request_seconds").record(self.clock.monotonic().saturating_sub(began).as_secs_f64());

@@ -49,6 +49,8 @@ struct Conversation {
     since: u64,
     /// It has been told to go: nothing begins any more.
     leaving: bool,
+    /// It ends with its last answer, and somebody waits for that.
+    ending: bool,
 }
 
 /// What becomes of somebody who comes.
@@ -180,9 +182,11 @@ impl Books {
         if before.leaving {
             return false;
         }
-        conversation.send_modify(|conversation| {
+        // Whoever is told is woken: only those who wait for just this are.
+        conversation.send_if_modified(|conversation| {
             conversation.open += 1;
             conversation.begun += 1;
+            conversation.begun == 1
         });
         if before.open == 0 {
             self.end_rest(peer, (before.since, id));
@@ -190,14 +194,21 @@ impl Books {
         true
     }
 
+    fn end_with_last_answer(&self, id: u64) {
+        if let Some((_, conversation)) = self.conversations.get(&id) {
+            conversation.send_modify(|conversation| conversation.ending = true);
+        }
+    }
+
     /// Whether the connection rests now.
     fn end(&mut self, id: u64) -> bool {
         let since = self.next();
         let Some((peer, conversation)) = self.conversations.get(&id) else { return false };
         let peer = *peer;
-        conversation.send_modify(|conversation| {
+        conversation.send_if_modified(|conversation| {
             conversation.open = conversation.open.saturating_sub(1);
             conversation.since = since;
+            conversation.ending && conversation.open == 0
         });
         let rests = conversation.borrow().open == 0;
         if rests {
@@ -275,6 +286,7 @@ impl Seat {
 
     /// Resolves once nothing is being answered, and what was answered has had `linger` to reach its reader.
     pub(super) async fn answered(&self, linger: Duration) {
+        self.seats.books().end_with_last_answer(self.id);
         self.until(|conversation| conversation.open == 0).await;
         if self.conversation.borrow().begun > 0 {
             tokio::time::sleep(linger).await;

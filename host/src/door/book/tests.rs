@@ -16,7 +16,7 @@ fn stranger(peer: u8, claim: u64) -> (Entrance, Lane) {
 impl Book {
     fn comes(&mut self, peer: u8, claim: u64) -> u64 {
         let (entrance, lane) = stranger(peer, claim);
-        self.ticket(entrance, lane)
+        self.ticket(entrance, lane, &mut Wakes::new())
     }
 
     fn asks(&mut self, id: u64) -> Step {
