@@ -47,10 +47,10 @@ fn sides() -> Vec<Side> {
     let at_least = |ratio| Some(Bar::RatioAtLeast(ratio));
     vec![
         side("http/floor", None, None),
-        side("http/fresh", Some(fresh), at_least(0.65)),
-        side("http/reuse", Some(Variant { reuse: true, ..fresh }), at_least(0.75)),
-        side("http/reuse-repeat", Some(Variant { reuse: true, remember: true, ..fresh }), at_least(1.2)),
-        side("http/fresh-repeat", Some(Variant { remember: true, ..fresh }), at_least(1.0)),
+        side("http/fresh", Some(fresh), at_least(0.55)),
+        side("http/reuse", Some(Variant { reuse: true, ..fresh }), at_least(0.65)),
+        side("http/reuse-repeat", Some(Variant { reuse: true, remember: true, ..fresh }), at_least(0.9)),
+        side("http/fresh-repeat", Some(Variant { remember: true, ..fresh }), at_least(0.75)),
         side("http/fresh-fsync", Some(Variant { fsync: true, ..fresh }), None),
     ]
 }

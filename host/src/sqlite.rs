@@ -14,7 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use self::media::Access;
 use crate::guard;
@@ -180,7 +180,7 @@ impl Database {
     /// Runs `job` on a read connection, in one transaction: all its queries see the same state.
     ///
     /// A connection on which something failed is closed; the next read opens another.
-    pub(crate) fn read<T, E: From<SqliteError>>(&self, job: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn read<T, E: From<SqliteError>>(&self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         self.check_file()?;
         let (file, idle) = self.reserve()?;
         let mut lease = Lease { database: self, file, connection: None };
@@ -188,9 +188,9 @@ impl Database {
             Some(connection) => connection,
             None => self.reader()?,
         };
-        let transaction = connection.unchecked_transaction().map_err(SqliteError::Query)?;
-        let answer = job(&transaction);
-        transaction.commit().map_err(SqliteError::Query)?;
+        execute(&connection, "BEGIN")?;
+        let answer = job(&connection);
+        execute(&connection, "COMMIT")?;
         if self.access == Access::Reads && (self.found()? != file || media::has_log(&self.path)) {
             return Err(SqliteError::Changed.into());
         }
@@ -356,6 +356,12 @@ fn checked_file(path: &Path, access: Access) -> Result<FileId, SqliteError> {
     } else {
         Err(SqliteError::Permissions { mode })
     }
+}
+
+/// A statement that is parsed the first time only.
+fn execute(connection: &Connection, statement: &str) -> Result<(), SqliteError> {
+    let executed = connection.prepare_cached(statement).and_then(|mut statement| statement.execute([]));
+    executed.map(drop).map_err(SqliteError::Query)
 }
 
 /// What every connection needs, whatever it is for.

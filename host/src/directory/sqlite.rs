@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Params, Row, Transaction, params};
+use rusqlite::{Connection, Params, Row, params};
 
 use super::value::{StateName, attributes_from_text, normalised};
 use super::{Account, AccountKey, ApiKey, Directory, DirectoryError, MAX_RELATED, Machine, MachineKey, State, User, UserKey};
@@ -25,7 +25,7 @@ impl SqliteDirectory {
         Self { database }
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, DirectoryError> {
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, DirectoryError> {
         self.database.read(question).map_err(|fault| {
             tracing::warn!(file = %self.database.path().display(), %fault, "the directory gave no answer");
             match fault {

@@ -121,7 +121,7 @@ fn a_read_is_one_snapshot() {
     let dir = folder();
     let database = Database::create(&dir.path().join("a.db")).unwrap();
     let writer = database.connect().unwrap();
-    let last = |tx: &Transaction<'_>| tx.query_row("SELECT last FROM revisions", [], |row| row.get::<_, i64>(0));
+    let last = |tx: &Connection| tx.query_row("SELECT last FROM revisions", [], |row| row.get::<_, i64>(0));
     let seen: Result<_, SqliteError> = database.read(|tx| {
         let before = last(tx)?;
         writer.execute("UPDATE revisions SET last = 7", [])?;

@@ -78,8 +78,7 @@ impl Store for SqliteStore {
     async fn get_many(&self, space: Space, keys: &[Vec<u8>]) -> Result<Vec<Option<Entry>>, StoreError> {
         check_read(keys)?;
         let now = self.clock.now().as_secs();
-        let read =
-            |tx: &Transaction<'_>| keys.iter().map(|key| Ok(found(tx, space, key)?.filter(|e| e.expires_at > now))).collect();
+        let read = |tx: &Connection| keys.iter().map(|key| Ok(found(tx, space, key)?.filter(|e| e.expires_at > now))).collect();
         self.database.read(read).map_err(|fault: Fault| self.report(&fault))
     }
 
