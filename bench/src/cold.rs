@@ -20,11 +20,11 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
     let token = tokens.first().context("no tokens")?;
     let clock = SystemClock::default();
     // The first start fills the cache.
-    first_token(&http::start(&world, Some(Variant::default()))?, token)?;
+    first_token(&http::start(&world, http::Server::Standin(Variant::default()))?, token)?;
     let mut millis = Vec::with_capacity(STARTS);
     for _ in 0..STARTS {
         let begun = clock.monotonic();
-        let server = http::start(&world, Some(Variant::default()))?;
+        let server = http::start(&world, http::Server::Standin(Variant::default()))?;
         first_token(&server, token)?;
         millis.push(clock.monotonic().saturating_sub(begun).as_secs_f64() * 1e3);
     }

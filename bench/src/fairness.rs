@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use standin::clock::{Clock as _, SystemClock};
 
-use crate::http::{script, start};
+use crate::http::{Server, script, start};
 use crate::process::{DRIVER_CORE, Process};
 use crate::table::{Bar, Table, median};
 use crate::world::{FORM, Variant, World, basic_of};
@@ -26,7 +26,7 @@ pub(crate) fn measure(table: &mut Table, length: Duration) -> anyhow::Result<()>
     std::fs::write(world.path("load.lua"), script(&world))?;
     let (mut alone, mut beside, mut flooded) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let server = start(&world, Some(Variant { clients: 2, ..Variant::default() }))?;
+        let server = start(&world, Server::Standin(Variant { clients: 2, ..Variant::default() }))?;
         time(&world, &server, SETTLE)?;
         alone.push(time(&world, &server, length)?);
         let mut flood = Command::new("taskset");

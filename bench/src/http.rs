@@ -1,5 +1,7 @@
-//! Over HTTP: `wrk` with 16 connections on one core, a server on the other, 256 subject tokens in turn, three interleaved runs.
+//! Over HTTP: `wrk` with 16 connections on one core, a server on the other, 256 subject tokens in turn, three interleaved runs. Beside
+//! the floor and Standin the same job in hand-written Node, where there is one.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -8,18 +10,32 @@ use serde::Deserialize;
 
 use crate::process::{self, DRIVER_CORE, Process};
 use crate::table::{Bar, Table, median};
-use crate::world::{FORM, Variant, World, basic};
+use crate::world::{self, FORM, Variant, World, basic};
 
 const CONNECTIONS: &str = "16";
 const RUNS: usize = 3;
+/// How much more than Node a fresh sandbox for each request is to serve.
+const NODE_BEATEN_BY: f64 = 1.05;
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The job in Node.
+const NODE: &str = include_str!("node.mjs");
+
+/// Who serves.
+#[derive(Clone, Copy)]
+pub(crate) enum Server {
+    Floor,
+    Node,
+    Standin(Variant),
+}
+
 /// One side.
 struct Side {
     name: &'static str,
-    variant: Option<Variant>,
+    server: Server,
+    base: Option<&'static str>,
     bar: Option<Bar>,
     runs: Vec<Run>,
 }
@@ -42,17 +58,25 @@ struct Load {
 }
 
 fn sides() -> Vec<Side> {
-    let side = |name, variant, bar| Side { name, variant, bar, runs: Vec::new() };
+    let side =
+        |name, variant, bar| Side { name, server: Server::Standin(variant), base: Some("http/floor"), bar, runs: Vec::new() };
     let fresh = Variant::default();
     let at_least = |ratio| Some(Bar::RatioAtLeast(ratio));
-    vec![
-        side("http/floor", None, None),
-        side("http/fresh", Some(fresh), at_least(0.55)),
-        side("http/reuse", Some(Variant { reuse: true, ..fresh }), at_least(0.65)),
-        side("http/reuse-repeat", Some(Variant { reuse: true, remember: true, ..fresh }), at_least(0.9)),
-        side("http/fresh-repeat", Some(Variant { remember: true, ..fresh }), at_least(0.75)),
-        side("http/fresh-fsync", Some(Variant { fsync: true, ..fresh }), None),
-    ]
+    let mut sides = vec![
+        Side { name: "http/floor", server: Server::Floor, base: None, bar: None, runs: Vec::new() },
+        side("http/fresh", fresh, at_least(0.55)),
+        side("http/reuse", Variant { reuse: true, ..fresh }, at_least(0.65)),
+        side("http/reuse-repeat", Variant { reuse: true, remember: true, ..fresh }, at_least(0.9)),
+        side("http/fresh-repeat", Variant { remember: true, ..fresh }, at_least(0.75)),
+        side("http/fresh-fsync", Variant { fsync: true, ..fresh }, None),
+    ];
+    if Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        let bar = Some(Bar::RatioAtMost(1.0 / NODE_BEATEN_BY));
+        sides.push(Side { name: "http/node", server: Server::Node, base: Some("http/fresh"), bar, runs: Vec::new() });
+    } else {
+        eprintln!("http/node is left out: there is no node");
+    }
+    sides
 }
 
 pub(crate) fn measure(table: &mut Table, length: Duration) -> anyhow::Result<()> {
@@ -61,7 +85,7 @@ pub(crate) fn measure(table: &mut Table, length: Duration) -> anyhow::Result<()>
     let mut sides = sides();
     for _ in 0..RUNS {
         for side in &mut sides {
-            let server = start(&world, side.variant)?;
+            let server = start(&world, side.server)?;
             drive(&world, &server, WARM_UP)?;
             let before = server.cpu_micros()?;
             let (load, resident) = drive(&world, &server, length)?;
@@ -78,24 +102,31 @@ pub(crate) fn measure(table: &mut Table, length: Duration) -> anyhow::Result<()>
         let (p50, p99) = (of(|run| run.load.p50, side), of(|run| run.load.p99, side));
         let (cpu, resident) = (of(|run| run.cpu, side), of(|run| run.resident, side));
         let beside = format!("p50 {p50:.0} µs  p99 {p99:.0} µs  cpu {cpu:.0} µs/req  {resident:.1} MiB");
-        let base = side.variant.map(|_| "http/floor");
-        table.add_beside(side.name, rate, "req/s", base, side.bar, beside);
+        table.add_beside(side.name, rate, "req/s", side.base, side.bar, beside);
         for (what, value, unit) in [("p50", p50, "µs"), ("p99", p99, "µs"), ("cpu", cpu, "µs/req"), ("resident", resident, "MiB")]
         {
             table.add_detail(format!("{}/{what}", side.name), value, unit);
         }
     }
-    let resident = sides.iter().filter(|side| side.variant.is_some()).map(|side| of(|run| run.resident, side));
+    let ours = sides.iter().filter(|side| matches!(side.server, Server::Standin(_)));
+    let resident = ours.map(|side| of(|run| run.resident, side));
     table.add("resident-memory", resident.fold(0.0, f64::max), "MiB", None, Some(Bar::ValueAtMost(64.0)));
     Ok(())
 }
 
-/// Starts the floor or, with a configuration, Standin.
-pub(crate) fn start(world: &World, variant: Option<Variant>) -> anyhow::Result<Process> {
+/// Starts a server.
+pub(crate) fn start(world: &World, server: Server) -> anyhow::Result<Process> {
     let folder = world.folder().to_str().context("the folder's name is not text")?.to_owned();
-    match variant {
-        None => Process::start(&std::env::current_exe()?, &["floor", &folder], &[]),
-        Some(variant) => {
+    match server {
+        Server::Floor => Process::start(&std::env::current_exe()?, &["floor", &folder], &[]),
+        Server::Node => {
+            let program = world.path("node.mjs");
+            std::fs::write(&program, NODE)?;
+            std::fs::write(world.path("names.json"), world::names())?;
+            let program = program.to_str().context("the folder's name is not text")?;
+            Process::start(Path::new("node"), &[program, &folder, &world::secret_digest_hex()], &[])
+        }
+        Server::Standin(variant) => {
             let config = world.write_config("standin.toml", variant)?;
             let config = config.to_str().context("the folder's name is not text")?;
             Process::start(&process::standin()?, &["serve", "--config", config], &[("STANDIN_LOG", "warn")])

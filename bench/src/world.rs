@@ -135,6 +135,16 @@ pub(crate) fn secret_digest() -> [u8; 32] {
     bytes
 }
 
+/// The same in hexadecimal digits.
+pub(crate) fn secret_digest_hex() -> String {
+    secret_digest().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Who is who, for servers that are no part of this program.
+pub(crate) fn names() -> String {
+    json!({ "api": API, "client": CLIENT, "idp": IDP, "issuer": ISSUER }).to_string()
+}
+
 /// `Authorization` of the client.
 pub(crate) fn basic() -> String {
     basic_of(CLIENT)
