@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET := wasm32-wasip2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench deny component toolchain peers
+.PHONY: help demo test fuzz bench deny component toolchain peers interpreters
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,13 @@ test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test thro
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 	for engine in cedar rego; do $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
+	for engine in cedar rego; do $(CARGO) test --locked --package standin-fuzz --no-default-features --features $$engine || exit 1; done
+
+SECONDS ?= 600
+TARGETS ?=
+
+fuzz: toolchain interpreters ## Fuzz what comes from outside, SECONDS each (600), all or TARGETS="form jwks" (fuzz/src/lib.rs)
+	@fuzz/run $(SECONDS) $(TARGETS)
 
 bench: toolchain ## Measure against the floor; writes target/bench.json (needs wrk)
 	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
@@ -50,6 +57,10 @@ peers:
 	@cd tests/peers && npm ci --silent --no-audit --no-fund
 	@$(MAKE) --silent --directory policies/examples/javascript tools
 	@$(MAKE) --silent --directory policies/examples/python tools
+	@$(MAKE) --silent interpreters
+
+# Rego as others read it.
+interpreters:
 	@python3 -m pip --version >/dev/null || { echo "make test needs Python 3 with pip, for an independent reading of Rego policies" >&2; exit 1; }
 	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: --ignore-requires-python \
 		--upgrade --target python_modules --requirement requirements.txt

@@ -2,7 +2,7 @@
 #
 # In, as one JSON list on standard input: { modules: { name: text }, data: JSON, queries: [path below data], inputs: [JSON] } for each
 # bundle. Out: a list for each bundle, of a list for each input, of { value }, { error } or {} for each query. Where the policies do not
-# load, every answer is that error. A builtin that fails is an error.
+# load, every answer is that error. A builtin that fails is an error. With `--lines`, a list and an answer a line until there are no more.
 import concurrent.futures
 import ctypes
 import json
@@ -56,4 +56,5 @@ def answers(bundle):
 
 # A call of the library lets others run.
 with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
-    json.dump(list(pool.map(answers, json.load(sys.stdin))), sys.stdout)
+    for question in sys.stdin if "--lines" in sys.argv else [sys.stdin.read()]:
+        print(json.dumps(list(pool.map(answers, json.loads(question)))), flush=True)

@@ -134,21 +134,8 @@ impl Opened {
     /// # Errors
     /// Where they are no tape, another key's, altered, or cannot be read.
     pub fn open(tape: &[u8], key: &TapeKey) -> Result<Self, TapeError> {
-        let (format, rest) =
-            line(tape).and_then(|(line, rest)| Some((line.strip_prefix(MAGIC)?, rest))).ok_or(TapeError::NoTape)?;
-        if format != FORMAT {
-            return Err(TapeError::Format(format.chars().take(16).collect()));
-        }
-        let (header, sealed) = line(rest).ok_or(TapeError::Altered)?;
-        let header: Header = serde_json::from_str(header).map_err(|_| TapeError::Altered)?;
-        if header.key != key.id() {
-            return Err(TapeError::OtherKey { sealed: header.key, given: key.id() });
-        }
-        let covered = tape.len() - sealed.len();
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(TapeError::Altered)?;
-        let mut bytes = Zeroizing::new(sealed.to_vec());
-        let length = key.open(*nonce, tape.get(..covered).unwrap_or_default(), &mut bytes).ok_or(TapeError::Altered)?;
-        arrange(header, bytes.get(..length).unwrap_or_default())
+        let (header, pieces) = unseal(tape, key)?;
+        arrange(header, &pieces)
     }
 
     /// What anybody may know of it.
@@ -164,12 +151,44 @@ fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(line).ok()?, rest.get(1..)?))
 }
 
-/// The file of a tape. `nonce` is random.
-pub(super) fn write(header: &Header, pieces: &[Piece], key: &TapeKey, nonce: [u8; NONCE]) -> Option<Vec<u8>> {
+/// What anybody may know of a tape, and the pieces under its seal.
+///
+/// # Errors
+/// Where it is no tape, another key's, or altered.
+pub fn unseal(tape: &[u8], key: &TapeKey) -> Result<(Header, Bytes), TapeError> {
+    let (format, rest) = line(tape).and_then(|(line, rest)| Some((line.strip_prefix(MAGIC)?, rest))).ok_or(TapeError::NoTape)?;
+    if format != FORMAT {
+        return Err(TapeError::Format(format.chars().take(16).collect()));
+    }
+    let (header, sealed) = line(rest).ok_or(TapeError::Altered)?;
+    let header: Header = serde_json::from_str(header).map_err(|_| TapeError::Altered)?;
+    if header.key != key.id() {
+        return Err(TapeError::OtherKey { sealed: header.key, given: key.id() });
+    }
+    let covered = tape.len() - sealed.len();
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(TapeError::Altered)?;
+    let mut bytes = Zeroizing::new(sealed.to_vec());
+    let length = key.open(*nonce, tape.get(..covered).unwrap_or_default(), &mut bytes).ok_or(TapeError::Altered)?;
+    bytes.truncate(length);
+    Ok((header, bytes))
+}
+
+/// The file of a tape with these pieces. `nonce` is random, and never used twice with one key. `None` where the header is too long.
+pub fn seal(header: &Header, mut pieces: Bytes, key: &TapeKey, nonce: [u8; NONCE]) -> Option<Vec<u8>> {
     let mut file = format!("{MAGIC}{FORMAT}\n{}\n", serde_json::to_string(header).ok()?).into_bytes();
     if file.len() > MAX_HEADER {
         return None;
     }
+    let tag = key.seal(nonce, &file, &mut pieces)?;
+    file.reserve_exact(NONCE + pieces.len() + TAG);
+    file.extend_from_slice(&nonce);
+    file.extend_from_slice(&pieces);
+    file.extend_from_slice(&tag);
+    Some(file)
+}
+
+/// The file of a tape of one request. `nonce` is random.
+pub(super) fn write(header: &Header, pieces: &[Piece], key: &TapeKey, nonce: [u8; NONCE]) -> Option<Vec<u8>> {
     // As long as it can become: what is sealed in place never lay anywhere else.
     let length = pieces.iter().map(|piece| piece.bytes.len() + Piece::OVERHEAD).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
@@ -178,12 +197,7 @@ pub(super) fn write(header: &Header, pieces: &[Piece], key: &TapeKey, nonce: [u8
         bytes.extend_from_slice(&head);
         bytes.extend_from_slice(piece);
     }
-    let tag = key.seal(nonce, &file, &mut bytes)?;
-    file.reserve_exact(NONCE + bytes.len() + TAG);
-    file.extend_from_slice(&nonce);
-    file.extend_from_slice(&bytes);
-    file.extend_from_slice(&tag);
-    Some(file)
+    seal(header, bytes, key, nonce)
 }
 
 /// Puts calls, questions and answers together.
