@@ -1,3 +1,5 @@
+//! Looks for what `standin_fuzz::cedar` does not hold of.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| standin_fuzz::cedar::holds(data));

@@ -22,6 +22,11 @@ impl Claims {
         serde_json::from_str(json).map(Self).map_err(|_| Malformed)
     }
 
+    /// All of them.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// A claim as it stands.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)

@@ -31,7 +31,7 @@ const GUEST: Layout = Layout {
     source: "../guest/src",
     layers: &[
         &["percent"],
-        &["bindings", "claims", "facts", "id", "chain", "scope", "secret"],
+        &["bindings", "claims", "facts", "id", "own", "chain", "scope", "secret"],
         &["ports"],
         &["error", "tenant"],
         &["caller", "target", "policy", "audit", "mint"],

@@ -8,6 +8,7 @@ use crate::error::{Problem, SubjectError, TargetError};
 use crate::facts::Authentication;
 use crate::id;
 use crate::mint;
+use crate::own::{NotOurs, Own};
 use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, SubjectMapping, System, Token, User, UserKey, Verified};
 use crate::scope;
 use crate::tenant::{Aliases, Reach};
@@ -153,33 +154,22 @@ impl<P: Ports> Reading<'_, P> {
             return Err(SubjectError::Addressee.into());
         }
         self.check_may_act()?;
-        let sub = self.name("sub")?.ok_or(SubjectError::MissingClaim)?;
-        let tenant = self.name("tenant")?.ok_or(SubjectError::MissingClaim)?;
-        let jti = self.name("jti")?.ok_or(SubjectError::MissingClaim)?;
-        let ancestors = self.claims.strings("lineage")?.into_iter().map(str::to_owned);
-        let lineage = self.unrevoked(ancestors.chain([jti.to_owned()]).collect())?;
-        let provisional = self.claims.get("provisional").and_then(serde_json::Value::as_bool).unwrap_or(false);
-        let obo_type = self.name("obo_type")?.unwrap_or("token").to_owned();
-        let host = self.host()?;
-        let kind = match (provisional, &host, obo_type.as_str()) {
-            (true, _, _) => "provisional",
-            (false, Some(_), _) => "host",
-            (false, None, "envoy") => "envoy",
-            (false, None, _) if sub.starts_with("user:") => "user",
-            (false, None, _) => "external",
-        };
+        let own = Own::read(self.claims.members())?;
+        let lineage = own.ancestors.iter().chain([&own.jti]).map(|name| (*name).to_owned()).collect();
+        let lineage = self.unrevoked(lineage)?;
         let account = AccountClaims {
-            account_id: self.name("account_id")?.map(str::to_owned),
-            csp_id: self.claims.get("csp_id").and_then(serde_json::Value::as_i64),
-            sfdc_account_id: self.name("sfdc_account_id")?.map(str::to_owned),
+            account_id: own.account_id.map(str::to_owned),
+            csp_id: own.csp_id,
+            sfdc_account_id: own.sfdc_account_id.map(str::to_owned),
         };
         account::confirm(Some(&account), self.asked)?;
         let chain = self.chain()?;
+        let host = own.host.map(|(id, ophid)| HostClaim { id: id.to_owned(), ophid: ophid.map(str::to_owned) });
         let subject = Resolved {
-            kind,
-            id: sub.to_owned(),
-            obo_type,
-            tenant: tenant.to_owned(),
+            kind: own.kind,
+            id: own.sub.to_owned(),
+            obo_type: own.obo_type.to_owned(),
+            tenant: own.tenant.to_owned(),
             scopes: Some(self.scopes(&["scope".to_owned()])?.unwrap_or_default()),
             scopes_by: "subject",
             expires_at: Some(expires_at),
@@ -188,7 +178,7 @@ impl<P: Ports> Reading<'_, P> {
             lineage,
             account: Some(account),
             host,
-            provisional,
+            provisional: own.is_provisional(),
             authentication: self.authentication(),
             bound: self.claims.are_bound(),
         };
@@ -273,13 +263,6 @@ impl<P: Ports> Reading<'_, P> {
         chain.map(|actor| actor.names(&self.settings.issuer, name_of)).unwrap_or_default()
     }
 
-    fn host(&self) -> Result<Option<HostClaim>, Problem> {
-        let Some(host) = self.claims.get("host") else { return Ok(None) };
-        let id = host.get("id").and_then(serde_json::Value::as_str).ok_or(Malformed)?;
-        let ophid = host.get("ophid").and_then(serde_json::Value::as_str);
-        Ok(Some(HostClaim { id: id.to_owned(), ophid: ophid.map(str::to_owned) }))
-    }
-
     /// A string claim that names something: not empty and not endless.
     fn name(&self, claim: &str) -> Result<Option<&str>, Problem> {
         match self.claims.string(claim)? {
@@ -292,6 +275,15 @@ impl<P: Ports> Reading<'_, P> {
 impl From<Malformed> for Problem {
     fn from(_: Malformed) -> Self {
         SubjectError::Malformed.into()
+    }
+}
+
+impl From<NotOurs> for Problem {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::Missing => SubjectError::MissingClaim.into(),
+            NotOurs::Malformed => SubjectError::Malformed.into(),
+        }
     }
 }
 

@@ -37,11 +37,6 @@ impl<'a> Claims<'a> {
         self.get(name).map(|value| value.as_str().ok_or(Malformed)).transpose()
     }
 
-    /// A list of strings, if it is there.
-    pub(super) fn texts(self, name: &str) -> Result<Option<Vec<&'a str>>, Malformed> {
-        self.get(name).map(strings).transpose()
-    }
-
     /// `aud`: a string or a list of them (RFC 7519 §4.1.3).
     pub(super) fn audience(self) -> Result<Vec<&'a str>, Malformed> {
         match self.get("aud") {

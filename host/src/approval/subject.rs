@@ -37,6 +37,12 @@ impl Kind {
             Self::Client => "client",
         }
     }
+
+    /// The kind of this name; what has none is known to its issuer alone.
+    pub(super) fn named(name: &str) -> Self {
+        let all = [Self::User, Self::Envoy, Self::Host, Self::Provisional, Self::Client];
+        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::External)
+    }
 }
 
 /// The names of one account.
@@ -165,16 +171,20 @@ fn by_user(question: &Question<'_>, user: &User) -> Result<Subject, Unproven> {
 fn by_machine(question: &Question<'_>, machine: &Machine) -> Result<Subject, Unproven> {
     allow(question.client, SubjectKind::Host)?;
     let user = live_user_of(question, machine)?;
-    let host = match &machine.ophid {
-        Some(ophid) => json!({ "id": machine.id, "ophid": ophid }),
-        None => json!({ "id": machine.id }),
-    };
     Ok(Subject {
         terms: user.scopes.iter().cloned().collect(),
-        host: Some(host),
+        host: Some(self::machine(&machine.id, machine.ophid.as_deref())),
         attributes: described(user.protected, &machine.attributes),
         ..described_by(Kind::Host, Kind::Host.name(), Accounts::OneOf(vec![AccountIds::of(&machine.account)]))
     })
+}
+
+/// The claim `host`.
+pub(super) fn machine(id: &str, ophid: Option<&str>) -> Value {
+    match ophid {
+        Some(ophid) => json!({ "id": id, "ophid": ophid }),
+        None => json!({ "id": id }),
+    }
 }
 
 /// The live user of a live machine's live keys.

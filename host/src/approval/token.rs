@@ -6,6 +6,7 @@ use standin_guest::chain::{Actor, ChainError};
 use standin_guest::facts::{Authentication, OF_TOKENS};
 use standin_guest::id;
 use standin_guest::mint::TYP_ACCESS_TOKEN;
+use standin_guest::own::{NotOurs, Own};
 
 use super::claims::{Claims, Malformed, TimeFault};
 use super::proof::{Question, Unproven};
@@ -14,6 +15,14 @@ use crate::bindings::directory::{User, UserKey};
 use crate::bindings::types::Attribute;
 use crate::evidence::{SeenToken, TokenRole};
 use crate::registry::{Issuer, IssuerRole, SubjectKind, SubjectMapping};
+
+impl From<NotOurs> for Unproven {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::Missing | NotOurs::Malformed => Self::TokenMalformed,
+        }
+    }
+}
 
 impl From<Malformed> for Unproven {
     fn from(Malformed: Malformed) -> Self {
@@ -43,10 +52,10 @@ pub(super) fn prove(question: &Question<'_>) -> Option<Result<Subject, Unproven>
 fn own(question: &Question<'_>, token: &SeenToken) -> Option<Result<Subject, Unproven>> {
     let claims = Claims(&token.claims);
     let sub = claims.text("sub").ok()??;
-    (sub == question.subject.id).then(|| examine_own(question, token, claims, sub))
+    (sub == question.subject.id).then(|| examine_own(question, token, claims))
 }
 
-fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, sub: &str) -> Result<Subject, Unproven> {
+fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>) -> Result<Subject, Unproven> {
     subject::allow(question.client, SubjectKind::Token)?;
     let settings = question.registry.settings();
     if token.issuer != settings.issuer || claims.text("iss")? != Some(settings.issuer.as_str()) {
@@ -59,34 +68,29 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>, s
     if !question.client.is_audience.iter().any(|own| addressed.contains(&own.as_str())) {
         return Err(Unproven::TokenAudience);
     }
-    if claims.text("tenant")? != Some(question.tenant) {
+    let own = Own::read(&token.claims)?;
+    if own.tenant != question.tenant {
         return Err(Unproven::TokenTenant);
     }
-    let obo_type = claims.text("obo_type")?.ok_or(Unproven::TokenMalformed)?;
-    let provisional = match claims.get("provisional") {
-        None => sub.starts_with("provisional:"),
-        Some(said) => said.as_bool().ok_or(Unproven::TokenMalformed)? || sub.starts_with("provisional:"),
-    };
-    let mut lineage = lineage(claims)?;
-    lineage.push(claims.text("jti")?.ok_or(Unproven::TokenMalformed)?.to_owned());
+    let lineage = own.ancestors.iter().chain([&own.jti]).map(|name| (*name).to_owned()).collect();
     let account = AccountIds {
-        account_id: claims.text("account_id")?.map(str::to_owned),
-        csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
-        sfdc_account_id: claims.text("sfdc_account_id")?.map(str::to_owned),
+        account_id: own.account_id.map(str::to_owned),
+        csp_id: own.csp_id,
+        sfdc_account_id: own.sfdc_account_id.map(str::to_owned),
     };
     let mut inherited = inherit(question, claims, &["scope".to_owned()], Some(Vec::new()))?;
     inherited.act = chain(question, claims)?;
-    let kind = own_kind(sub, obo_type);
-    let known = still_live(question, kind, sub, account.account_id.as_deref())?;
+    let kind = Kind::named(own.kind);
+    let known = still_live(question, kind, own.sub, account.account_id.as_deref())?;
     inherited.terms.extend(known.and_then(|user| user.scopes.clone()));
     let known = known.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
         kind,
-        provisional,
-        obo_type: obo_type.to_owned(),
+        provisional: own.is_provisional(),
+        obo_type: own.obo_type.to_owned(),
         lineage,
         accounts: Accounts::Exactly(account),
-        host: claims.get("host").cloned(),
+        host: own.host.map(|(id, ophid)| subject::machine(id, ophid)),
         attributes: told(&token.issuer, claims, &known),
         ..inherited
     })
@@ -132,22 +136,6 @@ fn known<'a>(question: &Question<'a>, id: &str) -> Result<Option<&'a User>, Unpr
         None if evidence.asked(&UserKey::Id(id.to_owned())) => Ok(None),
         None => Err(Unproven::UserUnasked),
     }
-}
-
-fn own_kind(sub: &str, obo_type: &str) -> Kind {
-    match sub.split_once(':').map(|(kind, _)| kind) {
-        Some("user") if obo_type == "envoy" => Kind::Envoy,
-        Some("user") => Kind::User,
-        Some("host") => Kind::Host,
-        Some("provisional") => Kind::Provisional,
-        Some("client") => Kind::Client,
-        Some(_) | None => Kind::External,
-    }
-}
-
-fn lineage(claims: Claims<'_>) -> Result<Vec<String>, Unproven> {
-    let ancestors = claims.texts("lineage")?.unwrap_or_default();
-    Ok(ancestors.into_iter().map(str::to_owned).collect())
 }
 
 /// A token of a trusted issuer.

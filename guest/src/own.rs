@@ -1,0 +1,189 @@
+//! The claims of a token of ours at a further hop. Component and host both read them with this, as strictly as we write them.
+
+use serde_json::{Map, Value};
+
+use crate::claims::Malformed;
+use crate::id;
+
+/// What a token of ours says of its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own<'a> {
+    /// The subject.
+    pub sub: &'a str,
+    /// `user`, `envoy`, `host`, `provisional`, `client` or `external`: what kind of name `sub` is.
+    pub kind: &'static str,
+    /// How the subject was named at the first hop.
+    pub obo_type: &'a str,
+    /// Canonical tenant.
+    pub tenant: &'a str,
+    /// The token's own name,
+    pub jti: &'a str,
+    /// and those of its ancestors, oldest first.
+    pub ancestors: Vec<&'a str>,
+    /// The account,
+    pub account_id: Option<&'a str>,
+    /// its number,
+    pub csp_id: Option<i64>,
+    /// and its name at Salesforce.
+    pub sfdc_account_id: Option<&'a str>,
+    /// The machine, where the subject is one: its id, and its opaque one.
+    pub host: Option<(&'a str, Option<&'a str>)>,
+}
+
+/// Why these are no claims of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotOurs {
+    /// One is missing.
+    Missing,
+    /// One is not of its type, or contradicts another.
+    Malformed,
+}
+
+impl From<Malformed> for NotOurs {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl<'a> Own<'a> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Where we would have written them otherwise.
+    pub fn read(claims: &'a Map<String, Value>) -> Result<Self, NotOurs> {
+        let name = |claim: &str| name(claims.get(claim));
+        let required = |claim: &str| name(claim)?.ok_or(NotOurs::Missing);
+        let (sub, obo_type) = (required("sub")?, required("obo_type")?);
+        let kind = kind(sub, obo_type);
+        let said = claims.get("provisional").map(|said| said.as_bool().ok_or(Malformed)).transpose()?;
+        if said.is_some_and(|said| said != (kind == PROVISIONAL)) {
+            return Err(NotOurs::Malformed);
+        }
+        let (tenant, jti) = (required("tenant")?, required("jti")?);
+        let host =
+            claims.get("host").map(|host| Ok::<_, Malformed>((name_of(host, "id")?.ok_or(Malformed)?, name_of(host, "ophid")?)));
+        let host = host.transpose()?;
+        let is_its_name = match host {
+            Some((host, _)) => id::host(tenant, host) == sub,
+            None => kind != HOST,
+        };
+        if !is_its_name {
+            return Err(NotOurs::Malformed);
+        }
+        Ok(Self {
+            sub,
+            kind,
+            obo_type,
+            tenant,
+            jti,
+            ancestors: ancestors(claims)?,
+            account_id: name("account_id")?,
+            csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
+            sfdc_account_id: name("sfdc_account_id")?,
+            host,
+        })
+    }
+
+    /// Whether the directory does not know the subject.
+    pub fn is_provisional(&self) -> bool {
+        self.kind == PROVISIONAL
+    }
+}
+
+const PROVISIONAL: &str = "provisional";
+const HOST: &str = "host";
+
+fn kind(sub: &str, obo_type: &str) -> &'static str {
+    match sub.split_once(':').map(|(kind, _)| kind) {
+        Some("user") if obo_type == "envoy" => "envoy",
+        Some("user") => "user",
+        Some("host") => HOST,
+        Some("provisional") => PROVISIONAL,
+        Some("client") => "client",
+        Some(_) | None => "external",
+    }
+}
+
+/// A text that names something: not empty and not endless.
+fn name(value: Option<&Value>) -> Result<Option<&str>, Malformed> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() && text.len() <= id::MAX_NAME => Ok(Some(text)),
+        Some(_) => Err(Malformed),
+    }
+}
+
+fn name_of<'a>(object: &'a Value, member: &str) -> Result<Option<&'a str>, Malformed> {
+    name(object.as_object().ok_or(Malformed)?.get(member))
+}
+
+fn ancestors(claims: &Map<String, Value>) -> Result<Vec<&str>, Malformed> {
+    match claims.get("lineage") {
+        None => Ok(Vec::new()),
+        Some(lineage) => lineage.as_array().ok_or(Malformed)?.iter().map(|jti| jti.as_str().ok_or(Malformed)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(name: &str, value: Value) -> Map<String, Value> {
+        let mut claims = json!({
+            "sub": "host:acme:m-1", "obo_type": "host", "tenant": "acme", "jti": "j-2", "lineage": ["j-0", "j-1"],
+            "account_id": "a-1", "csp_id": 7, "sfdc_account_id": "s-1", "host": { "id": "m-1", "ophid": "o-1" },
+        });
+        match value {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+            value => claims[name] = value,
+        }
+        claims.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn reads_what_we_write() {
+        let claims = with("more", json!(1));
+        let own = Own::read(&claims).unwrap();
+        assert_eq!((own.kind, own.ancestors.as_slice(), own.host), ("host", &["j-0", "j-1"][..], Some(("m-1", Some("o-1")))));
+        assert_eq!((own.account_id, own.csp_id, own.sfdc_account_id), (Some("a-1"), Some(7), Some("s-1")));
+        let least = json!({ "sub": "ext:corp:x", "obo_type": "token", "tenant": "acme", "jti": "j" });
+        let own = Own::read(least.as_object().unwrap()).unwrap();
+        assert_eq!((own.kind, own.is_provisional(), own.host, own.ancestors.len()), ("external", false, None, 0));
+    }
+
+    #[rstest::rstest]
+    #[case("user:acme:a", "user", "user")]
+    #[case("user:acme:a", "envoy", "envoy")]
+    #[case("provisional:acme:a", "envoy", "provisional")]
+    #[case("ext:corp:a", "token", "external")]
+    #[case("client:a", "token", "client")]
+    fn the_name_says_the_kind(#[case] sub: &str, #[case] obo_type: &str, #[case] kind: &str) {
+        let claims = json!({ "sub": sub, "obo_type": obo_type, "tenant": "acme", "jti": "j" });
+        assert_eq!(Own::read(claims.as_object().unwrap()).unwrap().kind, kind);
+    }
+
+    #[rstest::rstest]
+    #[case("sub", Value::Null, NotOurs::Missing)]
+    #[case("obo_type", Value::Null, NotOurs::Missing)]
+    #[case("tenant", Value::Null, NotOurs::Missing)]
+    #[case("jti", Value::Null, NotOurs::Missing)]
+    #[case("jti", json!(""), NotOurs::Malformed)]
+    #[case("jti", json!("x".repeat(513)), NotOurs::Malformed)]
+    #[case("obo_type", json!(1), NotOurs::Malformed)]
+    #[case("lineage", json!("j-0"), NotOurs::Malformed)]
+    #[case("lineage", json!([1]), NotOurs::Malformed)]
+    #[case("provisional", json!(true), NotOurs::Malformed)]
+    #[case("provisional", json!("no"), NotOurs::Malformed)]
+    #[case("csp_id", json!("7"), NotOurs::Malformed)]
+    #[case("account_id", json!(7), NotOurs::Malformed)]
+    #[case("host", Value::Null, NotOurs::Malformed)]
+    #[case("host", json!("m-1"), NotOurs::Malformed)]
+    #[case("host", json!({ "id": "m-2" }), NotOurs::Malformed)]
+    #[case("host", json!({ "id": "m-1", "ophid": 1 }), NotOurs::Malformed)]
+    #[case("sub", json!("user:acme:m-1"), NotOurs::Malformed)]
+    fn refuses_what_we_would_not_write(#[case] name: &str, #[case] value: Value, #[case] why: NotOurs) {
+        assert_eq!(Own::read(&with(name, value)), Err(why));
+    }
+}
