@@ -96,7 +96,7 @@ fn verdict(said: &Map<String, Value>, document: &Value) -> Option<Value> {
     if said.get("allow") != Some(&Value::from(true)) {
         return Some(json!({ "deny": ["default"] }));
     }
-    if let Some(acr) = said.get("step_up").filter(|acr| document.pointer("/subject/attributes/acr") != Some(acr)) {
+    if let Some(acr) = said.get("step_up").filter(|acr| document.pointer("/subject/attributes/acr") != Some(*acr)) {
         return Some(json!({ "step_up": acr, "reasons": because("step_up") }));
     }
     let ttl = match said.get("max_ttl") {
@@ -112,8 +112,9 @@ fn verdict(said: &Map<String, Value>, document: &Value) -> Option<Value> {
 /// The names of a rule's reasons, as far as they are shown.
 fn reasons(said: &Map<String, Value>, rule: &str) -> Option<BTreeSet<String>> {
     let Some(reasons) = said.get(rule) else { return Some(BTreeSet::new()) };
-    let name =
-        |reason: &Value| reason.as_str().or_else(|| reason.get("rule")?.as_str()).map(|name| name.chars().take(256).collect());
+    let name = |reason: &Value| {
+        reason.as_str().or_else(|| reason.get("rule")?.as_str()).map(|name| name.chars().take(256).collect::<String>())
+    };
     reasons.as_array()?.iter().map(name).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
@@ -19,6 +19,7 @@ pub(super) enum Outcome {
 }
 
 struct Agent {
+    _process: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
@@ -56,7 +57,7 @@ impl Agent {
         let python = python.arg(peers.join("opa.py")).arg("--lines").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = python.spawn().expect("python3 starts");
         let (questions, answers) = child.stdin.take().zip(child.stdout.take()).expect("pipes");
-        Self { questions, answers: BufReader::new(answers) }
+        Self { _process: child, questions, answers: BufReader::new(answers) }
     }
 
     /// A line each.
