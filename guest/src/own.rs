@@ -14,6 +14,8 @@ pub struct Own<'a> {
     pub kind: &'static str,
     /// How the subject was named at the first hop.
     pub obo_type: &'a str,
+    /// Whether the directory does not know the subject.
+    pub provisional: bool,
     /// Canonical tenant.
     pub tenant: &'a str,
     /// The token's own name,
@@ -56,9 +58,6 @@ impl<'a> Own<'a> {
         let (sub, obo_type) = (required("sub")?, required("obo_type")?);
         let kind = kind(sub, obo_type);
         let said = claims.get("provisional").map(|said| said.as_bool().ok_or(Malformed)).transpose()?;
-        if said.is_some_and(|said| said != (kind == PROVISIONAL)) {
-            return Err(NotOurs::Malformed);
-        }
         let (tenant, jti) = (required("tenant")?, required("jti")?);
         let host =
             claims.get("host").map(|host| Ok::<_, Malformed>((name_of(host, "id")?.ok_or(Malformed)?, name_of(host, "ophid")?)));
@@ -76,17 +75,14 @@ impl<'a> Own<'a> {
             obo_type,
             tenant,
             jti,
+            // Whatever such a name says, what was once marked stays so.
+            provisional: said == Some(true) || kind == PROVISIONAL,
             ancestors: ancestors(claims)?,
             account_id: name("account_id")?,
             csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
             sfdc_account_id: name("sfdc_account_id")?,
             host,
         })
-    }
-
-    /// Whether the directory does not know the subject.
-    pub fn is_provisional(&self) -> bool {
-        self.kind == PROVISIONAL
     }
 }
 
@@ -150,7 +146,20 @@ mod tests {
         assert_eq!((own.account_id, own.csp_id, own.sfdc_account_id), (Some("a-1"), Some(7), Some("s-1")));
         let least = json!({ "sub": "ext:corp:x", "obo_type": "token", "tenant": "acme", "jti": "j" });
         let own = Own::read(least.as_object().unwrap()).unwrap();
-        assert_eq!((own.kind, own.is_provisional(), own.host, own.ancestors.len()), ("external", false, None, 0));
+        assert_eq!((own.kind, own.provisional, own.host, own.ancestors.len()), ("external", false, None, 0));
+    }
+
+    #[test]
+    fn what_was_marked_stays_so() {
+        for (sub, said, provisional) in [
+            ("provisional:acme:a", json!(true), true),
+            ("provisional:acme:a", json!(false), true),
+            ("user:acme:a", json!(true), true),
+            ("user:acme:a", json!(false), false),
+        ] {
+            let claims = json!({ "sub": sub, "obo_type": "envoy", "tenant": "acme", "jti": "j", "provisional": said });
+            assert_eq!(Own::read(claims.as_object().unwrap()).unwrap().provisional, provisional, "{claims}");
+        }
     }
 
     #[rstest::rstest]
@@ -174,7 +183,6 @@ mod tests {
     #[case("obo_type", json!(1), NotOurs::Malformed)]
     #[case("lineage", json!("j-0"), NotOurs::Malformed)]
     #[case("lineage", json!([1]), NotOurs::Malformed)]
-    #[case("provisional", json!(true), NotOurs::Malformed)]
     #[case("provisional", json!("no"), NotOurs::Malformed)]
     #[case("csp_id", json!("7"), NotOurs::Malformed)]
     #[case("account_id", json!(7), NotOurs::Malformed)]

@@ -178,7 +178,7 @@ impl<P: Ports> Reading<'_, P> {
             lineage,
             account: Some(account),
             host,
-            provisional: own.is_provisional(),
+            provisional: own.provisional,
             authentication: self.authentication(),
             bound: self.claims.are_bound(),
         };

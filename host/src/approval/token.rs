@@ -86,7 +86,7 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>) -
     let known = known.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();
     Ok(Subject {
         kind,
-        provisional: own.is_provisional(),
+        provisional: own.provisional,
         obo_type: own.obo_type.to_owned(),
         lineage,
         accounts: Accounts::Exactly(account),
