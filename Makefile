@@ -20,7 +20,6 @@ test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test thro
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 	for engine in cedar rego; do $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
-	for engine in cedar rego; do $(CARGO) test --locked --package standin-fuzz --no-default-features --features $$engine || exit 1; done
 
 SECONDS ?= 600
 TARGETS ?=
@@ -61,6 +60,6 @@ peers:
 
 # Rego as others read it.
 interpreters:
-	@python3 -m pip --version >/dev/null || { echo "make test needs Python 3 with pip, for an independent reading of Rego policies" >&2; exit 1; }
+	@python3 -m pip --version >/dev/null || { echo "make test and make fuzz need Python 3 with pip, for an independent reading of Rego policies" >&2; exit 1; }
 	@cd tests/peers && python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --only-binary :all: --ignore-requires-python \
 		--upgrade --target python_modules --requirement requirements.txt
