@@ -110,14 +110,14 @@ fn reason(row: &str) -> &'static str {
     match row.split_once('/').map(|(section, _)| section) {
         Some("pipeline") => {
             "of what a request costs beside the two signatures, which are the floor, half is the component's own code (a quarter of \
-             it allocation, a sixth writing JSON, the rest spread over hundreds of functions built for size), a fifth values \
+             it allocation, a sixth writing JSON, the rest spread over hundreds of functions), a fifth values \
              copied into and out of it, a quarter the host's check of what it is to sign and the audit event, the rest the \
              policy's evaluation. A fresh sandbox adds what `parts/core-sandbox`, and `parts/policy-fresh` over \
              `parts/policy-reused`, show: half of it making instances, half clearing them"
         }
         Some("http") => {
             "as in pipeline/, and beside it: the audit line is hashed and written by a thread of its own (two wake-ups a batch), \
-             every request runs in a task that a hang-up cannot cut off, and its headers and body are copied into the component \
+             every request is handed to a thread that computes and back (two wake-ups) and cannot be cut off by a hang-up, and its headers and body are copied into the component \
              and parsed there. The rows with remembered signatures skip one verification of about 40 µs, and nothing else"
         }
         Some("policy") => {

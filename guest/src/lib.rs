@@ -3,7 +3,8 @@
 //! A request goes through [`pipeline`]: authenticate the caller ([`caller`]), find whom it acts for ([`target`]), ask the policy
 //! and narrow ([`policy`]), mint ([`mint`]), record ([`audit`]), answer. [`endpoint`] puts HTTP in front of it; [`error`] maps every
 //! failure to the wire. What it needs of the outside stands in [`ports`]; only inside a component are they the real imports.
-//! [`chain`], [`claims`], [`facts`], [`id`], [`own`], [`scope`], [`secret`] and [`tenant`] are leaf values, and native programs may use them too.
+//! [`chain`], [`claims`], [`facts`], [`id`], [`own`], [`scope`], [`secret`] and [`tenant`] are leaf values, and native programs may use
+//! them too.
 
 pub mod audit;
 pub mod bindings;

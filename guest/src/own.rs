@@ -5,13 +5,55 @@ use serde_json::{Map, Value};
 use crate::claims::Malformed;
 use crate::id;
 
+/// What a subject is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A person whom the directory knows.
+    User,
+    /// An edge, named by its user.
+    Envoy,
+    /// A machine.
+    Host,
+    /// An edge that the directory does not know yet.
+    Provisional,
+    /// A client of ours, acting for itself.
+    Client,
+    /// Whoever its issuer alone knows.
+    External,
+}
+
+impl Kind {
+    /// Its name in a `party`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Envoy => "envoy",
+            Self::Host => "host",
+            Self::Provisional => "provisional",
+            Self::Client => "client",
+            Self::External => "external",
+        }
+    }
+
+    fn of(sub: &str, obo_type: &str) -> Self {
+        match sub.split_once(':').map(|(kind, _)| kind) {
+            Some("user") if obo_type == "envoy" => Self::Envoy,
+            Some("user") => Self::User,
+            Some("host") => Self::Host,
+            Some("provisional") => Self::Provisional,
+            Some("client") => Self::Client,
+            Some(_) | None => Self::External,
+        }
+    }
+}
+
 /// What a token of ours says of its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own<'a> {
     /// The subject.
     pub sub: &'a str,
-    /// `user`, `envoy`, `host`, `provisional`, `client` or `external`: what kind of name `sub` is.
-    pub kind: &'static str,
+    /// What kind of name that is.
+    pub kind: Kind,
     /// How the subject was named at the first hop.
     pub obo_type: &'a str,
     /// Whether the directory does not know the subject.
@@ -56,15 +98,13 @@ impl<'a> Own<'a> {
         let name = |claim: &str| name(claims.get(claim));
         let required = |claim: &str| name(claim)?.ok_or(NotOurs::Missing);
         let (sub, obo_type) = (required("sub")?, required("obo_type")?);
-        let kind = kind(sub, obo_type);
+        let kind = Kind::of(sub, obo_type);
         let said = claims.get("provisional").map(|said| said.as_bool().ok_or(Malformed)).transpose()?;
         let (tenant, jti) = (required("tenant")?, required("jti")?);
-        let host =
-            claims.get("host").map(|host| Ok::<_, Malformed>((name_of(host, "id")?.ok_or(Malformed)?, name_of(host, "ophid")?)));
-        let host = host.transpose()?;
+        let host = claims.get("host").map(machine).transpose()?;
         let is_its_name = match host {
             Some((host, _)) => id::host(tenant, host) == sub,
-            None => kind != HOST,
+            None => kind != Kind::Host,
         };
         if !is_its_name {
             return Err(NotOurs::Malformed);
@@ -76,27 +116,13 @@ impl<'a> Own<'a> {
             tenant,
             jti,
             // Whatever such a name says, what was once marked stays so.
-            provisional: said == Some(true) || kind == PROVISIONAL,
+            provisional: said == Some(true) || kind == Kind::Provisional,
             ancestors: ancestors(claims)?,
             account_id: name("account_id")?,
             csp_id: claims.get("csp_id").map(|id| id.as_i64().ok_or(Malformed)).transpose()?,
             sfdc_account_id: name("sfdc_account_id")?,
             host,
         })
-    }
-}
-
-const PROVISIONAL: &str = "provisional";
-const HOST: &str = "host";
-
-fn kind(sub: &str, obo_type: &str) -> &'static str {
-    match sub.split_once(':').map(|(kind, _)| kind) {
-        Some("user") if obo_type == "envoy" => "envoy",
-        Some("user") => "user",
-        Some("host") => HOST,
-        Some("provisional") => PROVISIONAL,
-        Some("client") => "client",
-        Some(_) | None => "external",
     }
 }
 
@@ -109,14 +135,19 @@ fn name(value: Option<&Value>) -> Result<Option<&str>, Malformed> {
     }
 }
 
-fn name_of<'a>(object: &'a Value, member: &str) -> Result<Option<&'a str>, Malformed> {
-    name(object.as_object().ok_or(Malformed)?.get(member))
+/// Id and opaque id.
+fn machine(host: &Value) -> Result<(&str, Option<&str>), Malformed> {
+    let members = host.as_object().ok_or(Malformed)?;
+    if members.keys().any(|member| member != "id" && member != "ophid") {
+        return Err(Malformed);
+    }
+    Ok((name(members.get("id"))?.ok_or(Malformed)?, name(members.get("ophid"))?))
 }
 
 fn ancestors(claims: &Map<String, Value>) -> Result<Vec<&str>, Malformed> {
     match claims.get("lineage") {
         None => Ok(Vec::new()),
-        Some(lineage) => lineage.as_array().ok_or(Malformed)?.iter().map(|jti| jti.as_str().ok_or(Malformed)).collect(),
+        Some(lineage) => lineage.as_array().ok_or(Malformed)?.iter().map(|jti| name(Some(jti))?.ok_or(Malformed)).collect(),
     }
 }
 
@@ -142,11 +173,11 @@ mod tests {
     fn reads_what_we_write() {
         let claims = with("more", json!(1));
         let own = Own::read(&claims).unwrap();
-        assert_eq!((own.kind, own.ancestors.as_slice(), own.host), ("host", &["j-0", "j-1"][..], Some(("m-1", Some("o-1")))));
+        assert_eq!((own.kind, own.ancestors.as_slice(), own.host), (Kind::Host, &["j-0", "j-1"][..], Some(("m-1", Some("o-1")))));
         assert_eq!((own.account_id, own.csp_id, own.sfdc_account_id), (Some("a-1"), Some(7), Some("s-1")));
         let least = json!({ "sub": "ext:corp:x", "obo_type": "token", "tenant": "acme", "jti": "j" });
         let own = Own::read(least.as_object().unwrap()).unwrap();
-        assert_eq!((own.kind, own.provisional, own.host, own.ancestors.len()), ("external", false, None, 0));
+        assert_eq!((own.kind, own.provisional, own.host, own.ancestors.len()), (Kind::External, false, None, 0));
     }
 
     #[test]
@@ -170,7 +201,7 @@ mod tests {
     #[case("client:a", "token", "client")]
     fn the_name_says_the_kind(#[case] sub: &str, #[case] obo_type: &str, #[case] kind: &str) {
         let claims = json!({ "sub": sub, "obo_type": obo_type, "tenant": "acme", "jti": "j" });
-        assert_eq!(Own::read(claims.as_object().unwrap()).unwrap().kind, kind);
+        assert_eq!(Own::read(claims.as_object().unwrap()).unwrap().kind.name(), kind);
     }
 
     #[rstest::rstest]
@@ -183,6 +214,8 @@ mod tests {
     #[case("obo_type", json!(1), NotOurs::Malformed)]
     #[case("lineage", json!("j-0"), NotOurs::Malformed)]
     #[case("lineage", json!([1]), NotOurs::Malformed)]
+    #[case("lineage", json!(["j-0", ""]), NotOurs::Malformed)]
+    #[case("host", json!({ "id": "m-1", "serial": "s" }), NotOurs::Malformed)]
     #[case("provisional", json!("no"), NotOurs::Malformed)]
     #[case("csp_id", json!("7"), NotOurs::Malformed)]
     #[case("account_id", json!(7), NotOurs::Malformed)]

@@ -48,7 +48,7 @@ pub struct HostClaim {
 /// A subject that was found, in one tenant.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// `user`, `host`, `envoy`, `provisional` or `external`.
+    /// The name of a [`crate::own::Kind`].
     pub kind: &'static str,
     /// What `sub` will say.
     pub id: String,

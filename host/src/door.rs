@@ -1,8 +1,8 @@
 //! The door every request passes before it computes.
 //!
-//! As many requests compute at once as there are threads to do it; the others wait here, not in the runtime's queue, and whoever has
-//! had the least of the time comes next: between clients once they are known, between peers before. A request that waits for anything
-//! gives its turn up and waits for another one behind it. Each wait has an end and each queue a bound.
+//! As many requests compute at once as the runtime has workers; the others wait here, not in a queue of tasks, and whoever has had the
+//! least of the time comes next: between clients once they are known, between peers before. A request that waits for anything gives its
+//! turn up and waits for another one behind it. Each wait has an end and each queue a bound.
 
 mod book;
 mod lanes;

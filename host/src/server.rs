@@ -109,7 +109,7 @@ impl Server {
     /// Listens.
     ///
     /// # Errors
-    /// Where the address cannot be had or the TLS material cannot be used.
+    /// Where the address cannot be had, the TLS material cannot be used or the system gives no threads.
     pub async fn bind(
         address: SocketAddr,
         options: ServerOptions,

@@ -5,12 +5,13 @@ use super::{Resolved, descriptor};
 use crate::caller::directory_failed;
 use crate::error::{Problem, TargetError};
 use crate::id;
+use crate::own::Kind;
 use crate::ports::{Account, AccountKey, Client, MachineKey, Ports, State, UserKey};
 
 /// The subject, if it could still be named by a descriptor, or by its issuer; with no more scope than the directory gives it now.
 pub(super) fn still_live(ports: &impl Ports, client: &Client, resolved: Resolved) -> Result<Resolved, Problem> {
     let account = resolved.account.as_ref().and_then(|account| account.account_id.as_deref());
-    let known = if resolved.kind == "provisional" {
+    let known = if resolved.kind == Kind::Provisional.name() {
         check_account(ports, &resolved.tenant, account.ok_or_else(gone)?)?;
         None
     } else if let Some(host) = &resolved.host {

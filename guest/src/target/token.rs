@@ -166,7 +166,7 @@ impl<P: Ports> Reading<'_, P> {
         let chain = self.chain()?;
         let host = own.host.map(|(id, ophid)| HostClaim { id: id.to_owned(), ophid: ophid.map(str::to_owned) });
         let subject = Resolved {
-            kind: own.kind,
+            kind: own.kind.name(),
             id: own.sub.to_owned(),
             obo_type: own.obo_type.to_owned(),
             tenant: own.tenant.to_owned(),

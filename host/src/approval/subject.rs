@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use standin_guest::chain::Actor;
 use standin_guest::facts::Authentication;
 use standin_guest::id;
+pub(super) use standin_guest::own::Kind;
 
 use super::proof::{Question, Unproven};
 use super::token;
@@ -14,36 +15,6 @@ use crate::registry::{Client, SubjectKind};
 
 /// The `obo_type` of a subject that came by a foreign token.
 pub(super) const BY_TOKEN: &str = "token";
-
-/// What a subject is; its name in a `party`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    User,
-    Envoy,
-    Host,
-    Provisional,
-    External,
-    Client,
-}
-
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Envoy => "envoy",
-            Self::Host => "host",
-            Self::Provisional => "provisional",
-            Self::External => "external",
-            Self::Client => "client",
-        }
-    }
-
-    /// The kind of this name; what has none is known to its issuer alone.
-    pub(super) fn named(name: &str) -> Self {
-        let all = [Self::User, Self::Envoy, Self::Host, Self::Provisional, Self::Client];
-        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::External)
-    }
-}
 
 /// The names of one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -80,7 +80,7 @@ fn examine_own(question: &Question<'_>, token: &SeenToken, claims: Claims<'_>) -
     };
     let mut inherited = inherit(question, claims, &["scope".to_owned()], Some(Vec::new()))?;
     inherited.act = chain(question, claims)?;
-    let kind = Kind::named(own.kind);
+    let kind = own.kind;
     let known = still_live(question, kind, own.sub, account.account_id.as_deref())?;
     inherited.terms.extend(known.and_then(|user| user.scopes.clone()));
     let known = known.map(|user| subject::described(user.protected, &user.attributes)).unwrap_or_default();

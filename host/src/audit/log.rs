@@ -1,9 +1,9 @@
 //! The audit log on disk: a JSON line an event, each with the hash of the one before, and now and then a signed checkpoint.
 //!
 //! With [`Durability::Fsync`] appends queue up for one thread, which writes and syncs them a batch at a time. With [`Durability::Os`] the
-//! appender writes itself, one at a time; the others wait without a thread, so that a write that hangs takes one worker of the runtime and
-//! no more, and with only one worker that thread writes. Checkpoints, the head of an `Os` log, counts of anonymous failures and attempts to
-//! set a failed log right are the business of a background task.
+//! appender writes itself, one at a time; the others wait without a thread, so that a write that hangs takes the appender's thread and no
+//! more, and where the runtime has only one worker, which may be the appender's, that thread writes. Checkpoints, the head of an `Os` log,
+//! counts of anonymous failures and attempts to set a failed log right are the business of a background task.
 
 mod files;
 mod rotation;

@@ -32,7 +32,7 @@ impl Pace {
         self.slow.load(Ordering::Relaxed) > 0
     }
 
-    /// Evaluates. Where it may take long, this thread's other work goes to another thread first, which costs some microseconds. How
+    /// Evaluates. Where it may take long, a runtime's worker hands its other work to another thread first, which costs some microseconds. How
     /// many do so at once is bounded where they come from: see [`crate::decision_point`].
     pub(super) fn evaluate<T>(&self, evaluate: impl FnOnce() -> Result<T, JudgeError>) -> Result<T, JudgeError> {
         let begun = self.clock.monotonic();

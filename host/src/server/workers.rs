@@ -1,9 +1,13 @@
-//! The threads on which requests compute. The runtime's own threads stay free meanwhile to read sockets, so that whoever asks is seen, and
-//! gets a place in the order, before the next in turn is chosen.
+//! The threads on which requests compute. The runtime's own threads read sockets meanwhile, so that whoever asks is seen, and gets a
+//! place in the order, before the next in turn is chosen.
 
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::thread;
 
 use async_task::Runnable;
@@ -12,15 +16,22 @@ use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// By how much these threads are nicer than others of the process: where one of them and one that reads sockets could run, the latter does.
+/// By how much these threads are nicer than the process: where one of them and one that reads sockets could run, the latter has three times
+/// the share. Threads that the runtime starts for something that blocks are as nice as whoever asked for the first of them.
 const NICER: i32 = 5;
 
-/// A task ended without an answer: it panicked, or the server has ended.
+/// Why a task has no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the task ended without an answer")]
-pub(super) struct Lost;
+pub(super) enum Lost {
+    /// It panicked.
+    #[error("the task panicked: {0}")]
+    Panicked(String),
+    /// The server has ended.
+    #[error("the server has ended")]
+    Ended,
+}
 
-/// The threads. They end with this, whatever is left to do.
+/// The threads. Once this is gone they do nothing any more: what is left ends where it stands, and they with the last of it.
 pub(super) struct Workers {
     /// What can go on. Each task stands in it once at most, and each request is one.
     ready: Sender<Runnable>,
@@ -52,16 +63,16 @@ impl Workers {
         let ready = self.ready.clone();
         let work = async move {
             // Nobody waits for it any more: whoever asked hung up.
-            let _ = answered.send(work.await);
+            let _ = answered.send(caught(work).await);
         };
         let schedule = move |runnable| {
-            // Where no thread is left the task ends here, and whoever waits for it is told.
+            // The threads are there as long as a task that could be sent.
             let _ = ready.send(runnable);
         };
         let (runnable, task) = async_task::spawn(work, schedule);
         task.detach();
         runnable.schedule();
-        answer.await.map_err(|_| Lost)
+        answer.await.map_err(|_| Lost::Ended)?
     }
 }
 
@@ -71,15 +82,31 @@ impl Drop for Workers {
     }
 }
 
+/// The answer, or what it panicked with.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Lost> {
+    let mut work = pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(Lost::Panicked(said(&*panic)))),
+    })
+    .await
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word").to_owned()
+}
+
 fn run(work: &Receiver<Runnable>, runtime: &Handle, ended: &AtomicBool) {
     let _in_runtime = runtime.enter();
     stand_back();
     for runnable in work {
         if ended.load(Ordering::Acquire) {
-            return;
+            // One after the other: what it held may wake the next, which comes here too.
+            drop(runnable);
+        } else {
+            runnable.run();
         }
-        // Whoever waits for the task learns of it as of one that was lost; the message is the panic hook's.
-        let _ = std::panic::catch_unwind(AssertUnwindSafe(|| runnable.run()));
     }
 }
 
@@ -102,7 +129,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_told_and_takes_no_thread_along() {
         let workers = Workers::start(1).unwrap();
-        assert!(workers.answer(async { [0][std::env::args().count()] }).await.is_err());
+        let lost = workers.answer(async { [0][std::env::args().count()] }).await.unwrap_err();
+        assert!(lost.to_string().contains("index out of bounds"), "{lost}");
         assert_eq!(workers.answer(async { 7 }).await.unwrap(), 7);
     }
 
@@ -130,5 +158,20 @@ mod tests {
         tokio::spawn(tokio::time::sleep(Duration::from_millis(50))).await.unwrap();
         assert!(begun.monotonic() < Duration::from_millis(1_500));
         computing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_left_ends_with_the_server() {
+        let workers = Workers::start(1).unwrap();
+        let (held, released) = oneshot::channel::<()>();
+        let work = async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let _ = held.send(());
+        };
+        let waited = tokio::time::timeout(Duration::from_millis(10), workers.answer(work)).await;
+        assert!(waited.is_err(), "it was given up");
+        drop(workers);
+        // When its time has come it is dropped, not worked on.
+        assert!(tokio::time::timeout(Duration::from_secs(30), released).await.unwrap().is_err());
     }
 }

@@ -151,7 +151,8 @@ fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(line).ok()?, rest.get(1..)?))
 }
 
-/// What anybody may know of a tape, and the pieces under its seal.
+/// What anybody may know of a tape, and the pieces under its seal, secrets and tokens among them: for programs that look for faults in
+/// how tapes are read. [`Opened`] shows nothing of them.
 ///
 /// # Errors
 /// Where it is no tape, another key's, or altered.
@@ -173,7 +174,8 @@ pub fn unseal(tape: &[u8], key: &TapeKey) -> Result<(Header, Bytes), TapeError> 
     Ok((header, bytes))
 }
 
-/// The file of a tape with these pieces. `nonce` is random, and never used twice with one key. `None` where the header is too long.
+/// The file of a tape with these pieces. `nonce` is random, and never used twice with one key. `None` where the header is too long, or
+/// nothing can be sealed.
 pub fn seal(header: &Header, mut pieces: Bytes, key: &TapeKey, nonce: [u8; NONCE]) -> Option<Vec<u8>> {
     let mut file = format!("{MAGIC}{FORMAT}\n{}\n", serde_json::to_string(header).ok()?).into_bytes();
     if file.len() > MAX_HEADER {
