@@ -206,6 +206,43 @@ async fn whoever_takes_no_answer_is_ended() {
     assert!(server.stop().await);
 }
 
+/// One whose disk hangs for a while: it keeps the thread that asks.
+struct StuckDirectory;
+
+#[async_trait]
+impl Directory for StuckDirectory {
+    async fn find_account(&self, _key: &AccountKey) -> Result<Option<Account>, DirectoryError> {
+        Ok(None)
+    }
+
+    async fn find_user(&self, _key: &UserKey) -> Result<Option<User>, DirectoryError> {
+        Ok(None)
+    }
+
+    async fn find_machine(&self, _key: &MachineKey) -> Result<Option<Machine>, DirectoryError> {
+        Ok(None)
+    }
+
+    async fn ready(&self) -> Result<(), DirectoryError> {
+        std::thread::sleep(Duration::from_secs(5));
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_part_that_keeps_its_thread_keeps_no_page_waiting() {
+    let world = World::new().await;
+    let standin = world.builder().directory(Arc::new(StuckDirectory)).build().await.expect("a host");
+    let server = world.serve(&standin).await;
+    let mut asking = Raw::connect(&server).await;
+    asking.send("GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    sleep(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(raw.healthy().await, Some(200));
+    assert!(began.elapsed() < Duration::from_secs(3), "it waited for the directory");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_asked_of_the_parts_once_a_second() {
     let world = World::new().await;

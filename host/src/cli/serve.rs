@@ -40,6 +40,9 @@ pub(crate) struct Args {
     log_json: bool,
 }
 
+/// What is logged by default. The HTTP/2 library warns of every connection that a stranger misuses, as often as they like.
+const LOGGED: &str = "info,h2=error";
+
 /// A server that was put together and listens.
 struct Started {
     standin: Standin,
@@ -134,9 +137,9 @@ async fn start(config: &ConfigArg, listen: Option<SocketAddr>) -> anyhow::Result
 
 fn log(json: bool) -> anyhow::Result<()> {
     let filter = match std::env::var("STANDIN_LOG") {
-        Ok(nothing) if nothing.trim().is_empty() => EnvFilter::new("info"),
+        Ok(nothing) if nothing.trim().is_empty() => EnvFilter::new(LOGGED),
         Ok(directives) => EnvFilter::try_new(directives).map_err(|error| Usage(format!("STANDIN_LOG: {error}")))?,
-        Err(VarError::NotPresent) => EnvFilter::new("info"),
+        Err(VarError::NotPresent) => EnvFilter::new(LOGGED),
         Err(VarError::NotUnicode(_)) => return Err(Usage("STANDIN_LOG is not UTF-8".to_owned()).into()),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

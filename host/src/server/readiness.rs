@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
@@ -39,15 +40,18 @@ impl Readiness {
         }
         *last = Some((now, Arc::from(NOBODY_ANSWERED)));
         let standin = self.standin.clone();
-        // In a task of its own: whoever hangs up does not make the next one ask again.
-        let asked = tokio::spawn(async move {
-            let not_ready = standin.not_ready().await;
-            for part in &not_ready {
-                tracing::warn!(part = part.part, cause = part.cause, "not ready");
-            }
-            let parts: Parts = not_ready.iter().map(|part| part.part).collect();
-            *last = Some((now, Arc::clone(&parts)));
-            parts
+        let runtime = Handle::current();
+        // On a thread of its own: whoever hangs up does not make the next one ask again, and a part may keep the thread.
+        let asked = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async move {
+                let not_ready = standin.not_ready().await;
+                for part in &not_ready {
+                    tracing::warn!(part = part.part, cause = part.cause, "not ready");
+                }
+                let parts: Parts = not_ready.iter().map(|part| part.part).collect();
+                *last = Some((now, Arc::clone(&parts)));
+                parts
+            })
         });
         asked.await.unwrap_or_else(|error| {
             tracing::error!(%error, "asking whether the parts are ready");
