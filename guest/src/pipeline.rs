@@ -167,7 +167,7 @@ pub(crate) fn evaluate<P: Ports>(
     target: Target,
     request: &Request,
 ) -> Result<Permit<P::Approval>, Problem> {
-    let permit = policy::evaluate(ports, attempt.settings(), attempt.now(), target, request, Flow::Local)?;
+    let permit = policy::evaluate(ports, attempt.settings(), target, request, Flow::Local)?;
     attempt.stage("policy", ports);
     Ok(permit)
 }

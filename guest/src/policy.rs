@@ -74,7 +74,6 @@ impl<A> Permit<A> {
 pub fn evaluate<P: Ports>(
     ports: &P,
     settings: &System,
-    now: u64,
     mut target: Target,
     request: &Request,
     flow: Flow,
@@ -106,7 +105,8 @@ pub fn evaluate<P: Ports>(
         policy: module_digest,
         reasons,
     };
-    let expires_at = now.saturating_add(u64::from(settings.permit_ttl));
+    // From now on, and not from when the request came: between its steps may lie any time.
+    let expires_at = ports.now().saturating_add(u64::from(settings.permit_ttl));
     Ok(Permit { target, grant, approval, expires_at })
 }
 

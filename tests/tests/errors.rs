@@ -16,7 +16,9 @@ use standin::endpoint::HttpRequest;
 use standin::keys::{Keys, KeysError, VerifyingKey};
 use standin::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys, Registry, System};
 use standin::store::{MemoryStore, Space, Store as _};
-use standin::types::{Allowance, Attribute, Credential, Descriptor, DpopProof, Effect, IdType, Request, Subject, Token, Verdict};
+use standin::types::{
+    Allowance, Attribute, Credential, Descriptor, DpopProof, Effect, Failure, IdType, Minted, Request, Subject, Token, Verdict,
+};
 use standin::{Builder, Decision, JWT_TYPE};
 use standin_guest::error::Error;
 use standin_tests::idp::{Idp, KID, claims_of, now};
@@ -323,16 +325,25 @@ async fn mint_codes(world: &World) -> Vec<String> {
 }
 
 async fn permit_expired(world: &World) -> String {
+    // Its life begins when it is given, however long ago the request came.
+    let in_time = redeemed(world, 29).await;
+    assert!(in_time.is_ok(), "{in_time:?}");
+    redeemed(world, 31).await.unwrap_err().code
+}
+
+/// What a permit is worth that was given 20 s after the request came, so many seconds later.
+async fn redeemed(world: &World, late: u64) -> Result<Minted, Failure> {
     let clock = Arc::new(FixedClock::at(now()));
     let allowed = Allowance { scope: None, audience: None, ttl: None };
     let judge = Arc::new(Says(Ok(Effect::Permit(allowed))));
     let standin = world.builder().clock(Arc::clone(&clock) as Arc<_>).judge(judge).build().await.unwrap();
     let target = standin.resolve_target(bob()).await.unwrap_or_else(|failure| panic!("{failure:?}"));
+    clock.set(clock.now().as_secs() + 20);
     let Decision::Permit(permit) = target.evaluate_policy().await.unwrap_or_else(|failure| panic!("{failure:?}")) else {
         panic!("a denial")
     };
-    clock.set(clock.now().as_secs() + 31);
-    permit.mint().await.unwrap_err().code
+    clock.set(clock.now().as_secs() + late);
+    permit.mint().await
 }
 
 async fn runtime_codes(world: &World) -> Vec<String> {
