@@ -216,7 +216,7 @@ flow = "local"
 scopes = ["expenses:read", "expenses:write"]
 "#
     );
-    let digest = secret_digest().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let digest = secret_digest_hex();
     for number in 0..clients {
         let id = if number == 0 { CLIENT.to_owned() } else { format!("svc-{number:06}") };
         write!(

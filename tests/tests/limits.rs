@@ -134,8 +134,12 @@ async fn what_is_being_asked_is_never_cut_off_for_one_connection_too_many() {
     assert!(server.stop().await);
 }
 
-/// It knows nobody, and takes its time to say so.
-struct SlowDirectory;
+/// It knows nobody, and takes its time to say so; as long as it looks whether it is ready, it keeps the thread that asks.
+#[derive(Default)]
+struct SlowDirectory {
+    finds: Duration,
+    looks: Duration,
+}
 
 #[async_trait]
 impl Directory for SlowDirectory {
@@ -144,7 +148,7 @@ impl Directory for SlowDirectory {
     }
 
     async fn find_user(&self, _key: &UserKey) -> Result<Option<User>, DirectoryError> {
-        sleep(Duration::from_millis(800)).await;
+        sleep(self.finds).await;
         Ok(None)
     }
 
@@ -153,6 +157,7 @@ impl Directory for SlowDirectory {
     }
 
     async fn ready(&self) -> Result<(), DirectoryError> {
+        std::thread::sleep(self.looks);
         Ok(())
     }
 }
@@ -160,7 +165,8 @@ impl Directory for SlowDirectory {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_has_one_time_for_its_body_and_for_what_is_done_about_it() {
     let world = World::with(|config| *config += &format!("{PATIENT}[server]\nrequest_timeout = \"2s\"\n"), |_| {}).await;
-    let standin = world.builder().directory(Arc::new(SlowDirectory)).build().await.expect("a host");
+    let slow = SlowDirectory { finds: Duration::from_millis(800), ..SlowDirectory::default() };
+    let standin = world.builder().directory(Arc::new(slow)).build().await.expect("a host");
     let server = world.serve(&standin).await;
     let body = json!({ "id_type": "user", "id": "email.bob@example.com", "audience": API }).to_string();
     for (late, expected) in [(Duration::ZERO, 400..=499), (Duration::from_millis(1_500), 503..=503)] {
@@ -206,33 +212,11 @@ async fn whoever_takes_no_answer_is_ended() {
     assert!(server.stop().await);
 }
 
-/// One whose disk hangs for a while: it keeps the thread that asks.
-struct StuckDirectory;
-
-#[async_trait]
-impl Directory for StuckDirectory {
-    async fn find_account(&self, _key: &AccountKey) -> Result<Option<Account>, DirectoryError> {
-        Ok(None)
-    }
-
-    async fn find_user(&self, _key: &UserKey) -> Result<Option<User>, DirectoryError> {
-        Ok(None)
-    }
-
-    async fn find_machine(&self, _key: &MachineKey) -> Result<Option<Machine>, DirectoryError> {
-        Ok(None)
-    }
-
-    async fn ready(&self) -> Result<(), DirectoryError> {
-        std::thread::sleep(Duration::from_secs(5));
-        Ok(())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_part_that_keeps_its_thread_keeps_no_page_waiting() {
     let world = World::new().await;
-    let standin = world.builder().directory(Arc::new(StuckDirectory)).build().await.expect("a host");
+    let stuck = SlowDirectory { looks: Duration::from_secs(5), ..SlowDirectory::default() };
+    let standin = world.builder().directory(Arc::new(stuck)).build().await.expect("a host");
     let server = world.serve(&standin).await;
     let mut asking = Raw::connect(&server).await;
     asking.send("GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n").await;
