@@ -26,6 +26,10 @@ use standin::clock::{Clock as _, SystemClock};
 
 use crate::table::Table;
 
+/// The product's: both sides have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Which sections, and how long a load takes.
 struct Options {
     sections: Vec<String>,

@@ -30,10 +30,8 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
     let reused = runtime.block_on(in_memory(&world, Variant { reuse: true, ..Variant::default() }))?;
     let fresh = runtime.block_on(in_memory(&world, Variant::default()))?;
     let mut native = Timed::default();
-    let recorded = runtime.block_on(in_memory(&world, Variant { record: true, ..Variant::default() }))?;
-    let [mut with_reused, mut with_fresh, mut with_tapes] =
-        [&reused, &fresh, &recorded].map(|standin| Side::new(standin, &requests));
-    for side in [&mut with_reused, &mut with_fresh, &mut with_tapes] {
+    let [mut with_reused, mut with_fresh] = [&reused, &fresh].map(|standin| Side::new(standin, &requests));
+    for side in [&mut with_reused, &mut with_fresh] {
         runtime.block_on(side.run(WARM_UP))?;
         side.timed.clear();
     }

@@ -17,6 +17,8 @@ pub mod endpoint;
 pub mod error;
 pub mod explain;
 pub mod facts;
+#[cfg(target_family = "wasm")]
+mod heap;
 pub mod id;
 #[cfg(target_family = "wasm")]
 mod imports;

@@ -110,6 +110,7 @@ mod standin;
 mod state;
 pub mod store;
 pub mod tape;
+mod threads;
 
 pub use standin_guest::mint::JWT as JWT_TYPE;
 

@@ -267,7 +267,8 @@ impl Standin {
     ) -> Result<T, Failure> {
         let shared = &self.inner.shared;
         let (turn, correlation_id, patience) = (asked.place.turn(), asked.correlation_id.clone(), self.left(asked.since));
-        let begun = async { work(self.begin(asked, peer, taped).await?).await };
+        // Some kilobytes, and moved more than once on the way to the thread that works on them.
+        let begun = Box::pin(async { work(self.begin(asked, peer, taped).await?).await });
         match turn.work(patience, begun).await {
             Ok(answer) => answer,
             Err(Crowded) => Err(shared.failed(&Evidence::default(), &correlation_id, RuntimeError::Overloaded).await),

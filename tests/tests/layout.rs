@@ -31,7 +31,7 @@ const GUEST: Layout = Layout {
     source: "../guest/src",
     layers: &[
         &["percent"],
-        &["bindings", "claims", "facts", "id", "own", "chain", "scope", "secret"],
+        &["bindings", "claims", "facts", "heap", "id", "own", "chain", "scope", "secret"],
         &["ports"],
         &["error", "tenant"],
         &["caller", "target", "policy", "audit", "mint"],
@@ -66,6 +66,7 @@ const HOST: Layout = Layout {
             "secret",
             "json",
             "sqlite",
+            "threads",
             "presented",
             "evidence",
             "config",

@@ -2,7 +2,7 @@
 //!
 //! With [`Durability::Fsync`] appends queue up for one thread, which writes and syncs them a batch at a time. With [`Durability::Os`] the
 //! appender writes itself, one at a time; the others wait without a thread, so that a write that hangs takes the appender's thread and no
-//! more, and where the runtime has only one worker, which may be the appender's, that thread writes. Checkpoints, the head of an `Os` log,
+//! more. Where the runtime has only one worker, and the appender is not on a thread set apart from it, that thread writes too. Checkpoints, the head of an `Os` log,
 //! counts of anonymous failures and attempts to set a failed log right are the business of a background task.
 
 mod files;
@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::hex;
 use crate::keys::Keys;
 use crate::record::Event;
+use crate::threads;
 
 pub use self::rotation::Rotated;
 
@@ -214,7 +215,7 @@ impl Covered {
 
 struct Inner {
     files: Arc<Files>,
-    /// The thread that writes batches; `None` where appenders write themselves.
+    /// The thread that writes batches; `None` where all appenders write themselves.
     queue: Option<Queue>,
     clock: Arc<dyn Clock>,
     keys: RwLock<Arc<dyn Keys>>,
@@ -259,7 +260,8 @@ impl Inner {
     async fn write(&self, lines: Vec<Stamped>, handed_over: impl FnOnce() + Send) -> Result<Mark, AuditError> {
         let written = async {
             let _open = self.gate.read().await;
-            match &self.queue {
+            let alone = self.options.durability == Durability::Os && threads::is_apart();
+            match self.queue.as_ref().filter(|_| !alone) {
                 Some(queue) => queue.write(lines, handed_over).await,
                 None => self.write_here(lines, handed_over).await,
             }

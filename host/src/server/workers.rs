@@ -16,6 +16,8 @@ use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::threads;
+
 /// By how much these threads are nicer than the process: where one of them and one that reads sockets could run, the latter has three times
 /// the share. Threads that the runtime starts for something that blocks are as nice as whoever asked for the first of them.
 const NICER: i32 = 5;
@@ -99,6 +101,7 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 fn run(work: &Receiver<Runnable>, runtime: &Handle, ended: &AtomicBool) {
     let _in_runtime = runtime.enter();
+    threads::set_apart();
     stand_back();
     for runnable in work {
         if ended.load(Ordering::Acquire) {
