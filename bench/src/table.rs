@@ -109,16 +109,18 @@ impl Table {
 fn reason(row: &str) -> &'static str {
     match row.split_once('/').map(|(section, _)| section) {
         Some("pipeline") => {
-            "of what a request costs beside the two signatures, which are the floor, half is the component's own code (a quarter of \
-             it allocation, a sixth writing JSON, the rest spread over hundreds of functions), a fifth values \
-             copied into and out of it, a quarter the host's check of what it is to sign and the audit event, the rest the \
-             policy's evaluation. A fresh sandbox adds what `parts/core-sandbox`, and `parts/policy-fresh` over \
-             `parts/policy-reused`, show: half of it making instances, half clearing them"
+            "of what a request costs beside the two signatures, which are the floor, a quarter is the component's own code, as much \
+             values copied into and out of it, a third the host's check of what it is to sign and the audit event, the rest the \
+             policy's evaluation; none of it in one place: no function has more than a fiftieth. A fresh sandbox adds what \
+             `parts/core-sandbox`, and `parts/policy-fresh` over `parts/policy-reused`, show: half of it making instances, half clearing \
+             them"
         }
         Some("http") => {
-            "as in pipeline/, and beside it: the audit line is hashed and written by a thread of its own (two wake-ups a batch), \
-             every request is handed to a thread that computes and back (two wake-ups) and cannot be cut off by a hang-up, and its headers and body are copied into the component \
-             and parsed there. The rows with remembered signatures skip one verification of about 40 µs, and nothing else"
+            "as in pipeline/, and beside it: every request is handed to a thread that computes and back (two wake-ups), so that whoever \
+             asks next is seen meanwhile, and is not cut off by a hang-up; what was revoked is looked up twice in SQLite, by the \
+             component and by the host, which does not take its word; the audit line is hashed and written (with fsync by a thread of \
+             its own, two wake-ups a batch); headers and body are copied into the component and parsed there. The rows with \
+             remembered signatures skip one verification, and nothing else"
         }
         Some("policy") => {
             "a fresh judgement is what the same row `-reused` has, and beside it making an instance and restoring the pages that it \

@@ -373,6 +373,39 @@ fn a_write_that_hangs_stops_nobody_else(
     });
 }
 
+/// Where the runtime has one thread only.
+#[rstest]
+#[case::a_request(Durability::Os, true, true)]
+#[case::synced(Durability::Fsync, true, false)]
+#[case::the_runtimes_own(Durability::Os, false, false)]
+#[tokio::test]
+async fn only_a_thread_that_is_set_apart_writes_itself(#[case] durability: Durability, #[case] apart: bool, #[case] itself: bool) {
+    let place = Place::new();
+    let (log, sink) = hanging(&place, LogOptions { durability, ..LogOptions::default() });
+    sink.hang(true);
+    let (runtime, appended) = (tokio::runtime::Handle::current(), Arc::clone(&log));
+    let appender = std::thread::spawn(move || {
+        if apart {
+            threads::set_apart();
+        }
+        let mut waited = false;
+        let mut appending = std::pin::pin!(appended.append(event(1)));
+        let polled = std::future::poll_fn(|context| {
+            let polled = appending.as_mut().poll(context);
+            waited |= polled.is_pending();
+            polled
+        });
+        runtime.block_on(polled).unwrap();
+        waited
+    });
+    until(|| sink.holds_somebody()).await;
+    sink.hang(false);
+    let waited = tokio::task::spawn_blocking(|| appender.join().unwrap()).await.unwrap();
+    assert_eq!(waited, !itself, "whoever writes itself waits for no other thread");
+    log.close().await.unwrap();
+    assert!(place.verify().ok, "{}", place.verify());
+}
+
 #[tokio::test]
 async fn nobody_waits_while_a_log_that_came_back_is_read() {
     let place = Place::new();
