@@ -3,30 +3,30 @@
 //! A component is compiled once; the machine code is kept in a folder only we can write, authenticated with a host key, and
 //! mapped at the next start. Whatever does not fit — missing, altered, made by another engine — is compiled anew and replaced.
 
+mod folder;
+mod own;
+
 use std::fs::File;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::hmac;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
+use crate::clock::EntropyError;
 use crate::hex;
 
-/// Mode of the folder.
-const FOLDER_MODE: u32 = 0o700;
-/// Mode of an image.
-const IMAGE_MODE: u32 = 0o600;
 /// Length of the tag that ends an image.
 const TAG: u64 = 32;
 /// The largest image that is looked at.
 const MAX_IMAGE: u64 = 1 << 30;
-/// The most files in the folder: every component and every version of the engine has its own.
+/// The most images of a host: every component and every version of the engine has its own.
 const MAX_IMAGES: usize = 64;
 /// Where a process finds its own descriptors by path.
 #[cfg(target_os = "linux")]
@@ -57,6 +57,9 @@ pub enum ImageError {
         /// What was found.
         mode: u32,
     },
+    /// There is no key to authenticate images with.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
     /// The bytes are no component.
     #[error("the component does not compile: {0:#}")]
     Compile(wasmtime::Error),
@@ -83,6 +86,8 @@ enum Unusable {
 pub struct ImageCache {
     folder: OwnedFd,
     key: hmac::Key,
+    /// The most files in the folder.
+    most: usize,
 }
 
 impl std::fmt::Debug for ImageCache {
@@ -97,44 +102,20 @@ impl ImageCache {
     /// # Errors
     /// Where the folder cannot be made, belongs to somebody else or is open to others.
     pub fn open(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<Self, ImageError> {
-        let failed = |source: rustix::io::Errno| ImageError::Folder { path: path.into(), source: source.into() };
-        match rustix::fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        let stat = rustix::fs::fstat(&folder).map_err(failed)?;
-        if !is_ours(&stat) {
-            return Err(ImageError::Owner(path.into()));
-        }
-        let mode = stat.st_mode & 0o7777;
-        if mode != FOLDER_MODE {
-            return Err(ImageError::Mode { path: path.into(), mode });
-        }
-        Ok(Self { folder, key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()) })
+        let folder = folder::open(path)?;
+        Ok(Self { folder, key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), most: MAX_IMAGES })
     }
 
     /// Loads the image of this name, if it is ours and whole.
     fn read(&self, engine: &Engine, name: &str) -> Result<Component, Unusable> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT) => return Err(Unusable::Missing),
-            Err(error) => return Err(io::Error::from(error).into()),
-        };
-        let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if !is_file || !is_ours(&stat) || stat.st_mode & 0o7777 != IMAGE_MODE {
-            return Err(Unusable::Owner);
-        }
-        let length = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let (file, length) = folder::file(&self.folder, name)?;
         let code = length.checked_sub(TAG).filter(|_| length <= MAX_IMAGE).ok_or(Unusable::Length)?;
         self.authenticate(&file, name, code)?;
         let path = format!("{DESCRIPTORS}/{}", file.as_raw_fd());
         #[expect(unsafe_code, reason = "machine code can only be mapped unsafely; the proof is below")]
         // SAFETY: the file has to hold what `Engine::precompile_component` made, unchanged while it is mapped.
-        // - Made by us: its tag, a MAC under the host's key over its name and every byte of code, has just been verified.
+        // - Made by us: its tag, a MAC under the host's key (or the user's own, see `own`) over its name and every byte of code, has just
+        //   been verified.
         //   Only `ImageCache::write` makes such tags, and only over the engine's own output. wasmtime checks for itself
         //   that version and configuration are this engine's.
         // - The same file: the path names the descriptor that was hashed, not the name in the folder, so a file put in its
@@ -173,15 +154,7 @@ impl ImageCache {
         let mut mac = self.mac(name);
         mac.update(code);
         let tag = mac.sign();
-        // One name a process: two that start at once do not write into each other's file, and the later rename wins.
-        let temporary = format!("{name}.{}", rustix::process::getpid().as_raw_nonzero());
-        let written = self.write_new(&temporary, code, tag.as_ref());
-        let done = written.and_then(|()| Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, name)?));
-        if done.is_err() {
-            // What is left behind is only space; the cause of the failure is what matters.
-            rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty()).ok();
-        }
-        done
+        folder::replace(&self.folder, name, &[code, tag.as_ref()])
     }
 
     /// Deletes the oldest files where there is no room for one more. Whoever has one mapped keeps it.
@@ -195,24 +168,11 @@ impl ImageCache {
             }
         }
         files.sort();
-        let surplus = (files.len() + 1).saturating_sub(MAX_IMAGES);
+        let surplus = (files.len() + 1).saturating_sub(self.most);
         for (_, _, name) in files.into_iter().take(surplus) {
             rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?;
         }
         Ok(())
-    }
-
-    fn write_new(&self, name: &str, code: &[u8], tag: &[u8]) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(IMAGE_MODE))?);
-        file.write_all(code)?;
-        file.write_all(tag)?;
-        // A crash must not leave a whole name on half a file; the tag would tell, but the start would be slow for nothing.
-        file.sync_data()
     }
 
     fn mac(&self, name: &str) -> hmac::Context {
@@ -222,10 +182,6 @@ impl ImageCache {
         mac.update(name.as_bytes());
         mac
     }
-}
-
-fn is_ours(stat: &Stat) -> bool {
-    stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
 /// Feeds a digest with what is hashed.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use standin_tests::process;
 
 fn standin(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(process::binary()).current_dir(folder).arg("policy").args(arguments).output().unwrap()
+    process::command().current_dir(folder).arg("policy").args(arguments).output().unwrap()
 }
 
 fn done(folder: &Path, arguments: &[&str]) -> String {
@@ -56,13 +57,67 @@ fn the_readmes_way_to_a_policy_of_ones_own_leads_there() {
     let folder = tempfile::tempdir().unwrap();
     let binary = process::binary();
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder.path()).env("PATH", path).output().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &script]).current_dir(folder.path()).env("PATH", path);
+    let ran = shell.env("XDG_CACHE_HOME", folder.path().join("caches")).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success() && said.contains("every rule was reached"), "{said}");
     let setting = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     std::fs::write(folder.path().join("standin.toml"), format!("issuer = \"https://obo.example.com\"\n{setting}\n")).unwrap();
     done(folder.path(), &["verify", "house.policy.wasm", "--config", "standin.toml"]);
     assert!(done(folder.path(), &["test", "house.policy.wasm"]).contains("ok 2 cases"));
+}
+
+/// The base question's answer by the module that is built in: small, and so quick to compile.
+fn tests_what_is_built_in(folder: &Path, caches: &Path, arguments: &[&str]) -> Output {
+    let expects = r#"{ "cases": [{ "name": "base", "expect": { "effect": "permit" } }] }"#;
+    std::fs::write(folder.join("cases/people.json"), expects).unwrap();
+    let mut command = process::command();
+    command.args(["policy", "test", "builtin:baseline", "--cases", "cases"]).args(arguments);
+    let output = command.current_dir(folder).env("XDG_CACHE_HOME", caches).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn what_was_compiled_is_kept_for_the_next_command() {
+    let folder = folder();
+    let (folder, caches) = (folder.path(), folder.path().join("home/caches"));
+    let images = || -> Vec<(String, u64)> {
+        let entries = std::fs::read_dir(caches.join("standin/images")).unwrap().map(Result::unwrap);
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().ino())).collect()
+    };
+    tests_what_is_built_in(folder, &caches, &[]);
+    let first = images();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let key = caches.join("standin/image.key");
+    assert_eq!([mode(&caches.join("standin")), mode(&caches.join("standin/images")), mode(&key)], [0o700, 0o700, 0o600]);
+    tests_what_is_built_in(folder, &caches, &["--json"]);
+    assert_eq!(images(), first, "compiled anew");
+
+    // What somebody with another key made is not taken.
+    std::fs::write(&key, [7; 32]).unwrap();
+    tests_what_is_built_in(folder, &caches, &[]);
+    assert!(images().iter().all(|image| !first.contains(image)), "taken though another key made it");
+}
+
+#[test]
+fn a_cache_that_others_can_write_is_not_used_and_people_are_told() {
+    let folder = folder();
+    let (folder, caches) = (folder.path(), folder.path().join("caches"));
+    std::fs::create_dir_all(caches.join("standin")).unwrap();
+    std::fs::set_permissions(caches.join("standin"), std::fs::Permissions::from_mode(0o770)).unwrap();
+    let told = tests_what_is_built_in(folder, &caches, &[]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("what is compiled is not kept: ") && told.contains("caches/standin has mode 0770"), "{told}");
+    let json = tests_what_is_built_in(folder, &caches, &["--json"]);
+    assert!(json.stderr.is_empty(), "{}", String::from_utf8_lossy(&json.stderr));
+    assert!(serde_json::from_slice::<Value>(&json.stdout).unwrap()["report"]["ok"].as_bool().unwrap());
+    assert!(!caches.join("standin/images").exists());
 }
 
 #[test]

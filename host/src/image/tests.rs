@@ -3,6 +3,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 
 use proptest::prelude::*;
 
+use super::folder::{FILE_MODE as IMAGE_MODE, FOLDER_MODE};
 use super::*;
 
 fn component() -> Vec<u8> {
