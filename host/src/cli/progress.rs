@@ -97,7 +97,8 @@ mod tests {
                 sender = None;
             }
         });
-        assert_eq!(said, ["compiling, 0 s", "compiling, 0 s", ""]);
+        let [first, second, last] = said.as_slice() else { panic!("{said:?}") };
+        assert!(first.starts_with("compiling, ") && second.starts_with("compiling, ") && last.is_empty(), "{said:?}");
     }
 
     #[test]
