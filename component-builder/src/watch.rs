@@ -1,7 +1,8 @@
 //! A word for whoever waits: cargo shows nothing of what a build script prints before it has ended, and some components take minutes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::process::parent_id;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -10,12 +11,12 @@ use std::time::Duration;
 /// Between two lines.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Runs a command to its end. Where there is a terminal, it is told every few seconds what is being built.
+/// Runs a command to its end. Where cargo itself shows on a terminal what it is doing, it is told there every few seconds what is being built.
 pub(crate) fn output(mut command: Command, what: &str) -> io::Result<Output> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (sender, ended) = channel();
     thread::Builder::new().spawn(move || sender.send(child.wait_with_output()).ok())?;
-    let mut terminal = OpenOptions::new().write(true).open("/dev/tty").ok();
+    let mut terminal = terminal();
     for waited in 0_u64.. {
         match ended.recv_timeout(EVERY) {
             Ok(output) => return output,
@@ -24,6 +25,14 @@ pub(crate) fn output(mut command: Command, what: &str) -> io::Result<Output> {
         }
     }
     Err(io::Error::other("its end was not seen"))
+}
+
+/// Where cargo shows its progress. Not simply the terminal that this runs under: an editor that has a build checked draws its own screen on it.
+fn terminal() -> Option<File> {
+    let path = fs::read_link(format!("/proc/{}/fd/2", parent_id())).ok()?;
+    // What else stands there, such as a pipe, could hold up whoever opens it.
+    let terminal = path.starts_with("/dev/").then(|| OpenOptions::new().write(true).open(path).ok())??;
+    terminal.is_terminal().then_some(terminal)
 }
 
 fn tell(terminal: Option<&mut File>, what: &str, seconds: u64) {
