@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use standin::clock::{Clock as _, SystemClock};
 use standin_tests::process;
 
 fn standin(folder: &Path, arguments: &[&str]) -> Output {
@@ -121,6 +122,37 @@ fn a_cache_that_others_can_write_is_not_used_and_people_are_told() {
 }
 
 #[test]
+fn without_a_home_nothing_is_kept_and_without_room_it_is_said_why() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::write(folder.join("cases/people.json"), r#"{ "cases": [{ "name": "base", "expect": { "effect": "permit" } }] }"#)
+        .unwrap();
+    let test = |home: Option<&str>, caches: Option<&str>| {
+        let mut command = process::command();
+        command.args(["policy", "test", "builtin:baseline", "--cases", "cases"]).current_dir(folder);
+        for (name, value) in [("HOME", home), ("XDG_CACHE_HOME", caches)] {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let before = std::fs::read_dir(folder).unwrap().count();
+    // A relative path does not count.
+    for (home, caches) in [(None, None), (Some(""), Some("")), (None, Some("here")), (Some("here"), None)] {
+        let told = test(home, caches);
+        assert!(!told.contains("kept"), "{told}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), before);
+    // Where nobody can make a folder, root neither.
+    let told = test(Some("/proc"), None);
+    assert!(told.contains("what is compiled is not kept: the image folder /proc/.cache cannot be used: "), "{told}");
+}
+
+#[test]
 fn packing_twice_makes_one_file_and_faults_show_their_line() {
     let folder = folder();
     let folder = folder.path();
@@ -147,6 +179,30 @@ fn packing_twice_makes_one_file_and_faults_show_their_line() {
     assert!(refused(folder, &["pack", "--policies", "cases/none", "--version", "1", "-o", "a.wasm"]).1.contains("cases/none"));
     let none = standin(folder, &["pack", "--policies", "policies", "--version", "0", "-o", "a.wasm"]);
     assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn people_are_told_what_takes_long_and_programs_are_not() {
+    let folder = folder();
+    let folder = folder.path();
+    let pack = |caches: &str, arguments: &[&str]| {
+        let mut command = process::command();
+        command.current_dir(folder).arg("policy").args(PACK).args(arguments).env("XDG_CACHE_HOME", folder.join(caches));
+        let clock = SystemClock::default();
+        let began = clock.monotonic();
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+            clock.monotonic().saturating_sub(began),
+        )
+    };
+    let (out, told, took) = pack("first", &[]);
+    assert!(told.contains("compiling the policy engine, ") || took.as_secs() < 3, "{took:?}: {told}");
+    assert!(out.starts_with("packed ") && !out.contains("compiling"), "{out}");
+    let (json, told, _) = pack("second", &["--json"]);
+    assert_eq!((serde_json::from_str::<Value>(&json).unwrap()["ok"].as_bool(), told.as_str()), (Some(true), ""));
 }
 
 const PEOPLE_IN_REGO: &str = "package standin\n\nallow if input.tenant in data.teams.served\n\n\

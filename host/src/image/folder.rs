@@ -28,9 +28,9 @@ pub(super) fn open(path: &Path) -> Result<OwnedFd, ImageError> {
     if !is_ours(&stat) {
         return Err(ImageError::Owner(path.into()));
     }
-    let mode = stat.st_mode & 0o7777;
-    if mode != FOLDER_MODE {
-        return Err(ImageError::Mode { path: path.into(), mode });
+    // A folder takes over from the one around it that its files are of that one's group, which lets nobody in.
+    if stat.st_mode & 0o777 != FOLDER_MODE {
+        return Err(ImageError::Mode { path: path.into(), mode: stat.st_mode & 0o7777 });
     }
     Ok(folder)
 }
@@ -51,24 +51,40 @@ pub(super) fn file(folder: &OwnedFd, name: &str) -> Result<(File, u64), Unusable
     Ok((file, u64::try_from(stat.st_size).unwrap_or(u64::MAX)))
 }
 
-/// Puts a file in its place, whole or not at all.
+/// Puts a file in its place, whole or not at all. Of two that do so at once the later one wins.
 pub(super) fn replace(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-    // One name a process: two that start at once do not write into each other's file, and the later rename wins.
+    place(folder, name, parts, |new| rustix::fs::renameat(folder, new, folder, name))
+}
+
+/// Puts a file where there is none, whole or not at all. Of two that do so at once the first one wins, and its file stays.
+pub(super) fn put(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    place(folder, name, parts, |new| match rustix::fs::linkat(folder, new, folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::EXIST) => rustix::fs::unlinkat(folder, new, AtFlags::empty()),
+        Err(error) => Err(error),
+    })
+}
+
+fn place(folder: &OwnedFd, name: &str, parts: &[&[u8]], done: impl FnOnce(&str) -> rustix::io::Result<()>) -> io::Result<()> {
+    // One name a process: two that start at once do not write into each other's file.
     let temporary = format!("{name}.{}", rustix::process::getpid().as_raw_nonzero());
-    let written = write_new(folder, &temporary, parts);
-    let done = written.and_then(|()| Ok(rustix::fs::renameat(folder, &temporary, folder, name)?));
-    if done.is_err() {
+    let placed = write_new(folder, &temporary, parts).and_then(|()| Ok(done(&temporary)?));
+    if placed.is_err() {
         // What is left behind is only space; the cause of the failure is what matters.
         rustix::fs::unlinkat(folder, &temporary, AtFlags::empty()).ok();
     }
-    done
+    placed
+}
+
+/// Deletes a file; it may be missing.
+pub(super) fn delete(folder: &OwnedFd, name: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn write_new(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
+    delete(folder, name)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(FILE_MODE))?);
     parts.iter().try_for_each(|part| file.write_all(part))?;

@@ -4,16 +4,18 @@
 //! being derived from a host's keys.
 
 use std::fs::DirBuilder;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::folder::{self, FOLDER_MODE};
-use super::{ImageCache, ImageError, Unusable};
+use super::{ImageCache, ImageError, Room, Unusable};
 use crate::clock::Entropy;
+use crate::guard;
 
 /// Our folder among the user's caches.
 const FOLDER: &str = "standin";
@@ -21,8 +23,8 @@ const FOLDER: &str = "standin";
 const KEY: &str = "image.key";
 /// The images, in that folder.
 const IMAGES: &str = "images";
-/// The most images: every change of a policy makes another.
-const MOST: usize = 16;
+/// Every change of a policy makes another image.
+const ROOM: Room = Room { files: 16, bytes: 1 << 30 };
 
 impl ImageCache {
     /// The cache of this user, `standin` in the folder `caches`; what is missing is made.
@@ -30,6 +32,7 @@ impl ImageCache {
     /// # Errors
     /// Where one of the folders cannot be made, belongs to somebody else or is open to others.
     pub fn of_user(caches: &Path, entropy: &dyn Entropy) -> Result<Self, ImageError> {
+        check(caches)?;
         let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(caches);
         made.map_err(|source| ImageError::Folder { path: caches.into(), source })?;
         let path = caches.join(FOLDER);
@@ -37,10 +40,24 @@ impl ImageCache {
         let key = match read(&own) {
             Ok(key) => key,
             // Whoever could read or write it could make images: what was made with it does not count any more.
-            Err(_unusable) => make(&own, entropy, &path)?,
+            Err(unusable) => make(&own, &unusable, entropy, &path)?,
         };
-        Ok(Self { most: MOST, ..Self::open(&path.join(IMAGES), &key)? })
+        Ok(Self { room: ROOM, ..Self::open(&path.join(IMAGES), &key)? })
     }
+}
+
+/// Nothing is made in a home that is another user's: whoever works as root with somebody's `HOME` would leave folders there that its owner
+/// can neither use nor delete.
+fn check(caches: &Path) -> Result<(), ImageError> {
+    for folder in caches.ancestors() {
+        match rustix::fs::stat(folder) {
+            Ok(stat) if guard::is_ours(stat.st_uid) => return Ok(()),
+            Ok(_) => return Err(ImageError::Owner(folder.into())),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(ImageError::Folder { path: folder.into(), source: error.into() }),
+        }
+    }
+    Ok(())
 }
 
 fn read(folder: &OwnedFd) -> Result<Zeroizing<[u8; 32]>, Unusable> {
@@ -53,12 +70,17 @@ fn read(folder: &OwnedFd) -> Result<Zeroizing<[u8; 32]>, Unusable> {
     Ok(key)
 }
 
-fn make(folder: &OwnedFd, entropy: &dyn Entropy, path: &Path) -> Result<Zeroizing<[u8; 32]>, ImageError> {
+/// Makes a key, and returns the one that is there then: another command's, where that was quicker.
+fn make(folder: &OwnedFd, unusable: &Unusable, entropy: &dyn Entropy, path: &Path) -> Result<Zeroizing<[u8; 32]>, ImageError> {
     let mut key = Zeroizing::new([0; 32]);
     entropy.fill(key.as_mut_slice())?;
-    let written = folder::replace(folder, KEY, &[key.as_slice()]);
-    written.map_err(|source| ImageError::Folder { path: path.join(KEY), source })?;
-    Ok(key)
+    let deleted = if matches!(unusable, Unusable::Missing) { Ok(()) } else { folder::delete(folder, KEY) };
+    let there =
+        deleted.and_then(|()| folder::put(folder, KEY, &[key.as_slice()])).map_err(Unusable::Io).and_then(|()| read(folder));
+    there.map_err(|cause| {
+        let source = if let Unusable::Io(source) = cause { source } else { io::Error::other(cause.to_string()) };
+        ImageError::Folder { path: path.join(KEY), source }
+    })
 }
 
 #[cfg(test)]
@@ -141,10 +163,62 @@ mod tests {
     fn few_images_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, cache) = (Engine::default(), cache(dir.path()).unwrap());
-        for count in 0..MOST + 2 {
+        for count in 0..ROOM.files + 2 {
             let wasm = wat::parse_str(format!("(component {})", "(component) ".repeat(count))).unwrap();
             load(&engine, Some(&cache), &wasm).unwrap();
         }
-        assert_eq!(fs::read_dir(dir.path().join("standin/images")).unwrap().count(), MOST);
+        assert_eq!(fs::read_dir(dir.path().join("standin/images")).unwrap().count(), ROOM.files);
+    }
+
+    #[test]
+    fn of_commands_that_make_a_key_at_once_the_first_one_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = folder::open(&dir.path().join("standin")).unwrap();
+        let make = |before: &Unusable| make(&own, before, &SystemEntropy, dir.path()).unwrap();
+        let first = make(&Unusable::Missing);
+        assert_ne!(*first, [0; 32]);
+        // This one looked before the first one's key was there.
+        assert_eq!(*make(&Unusable::Missing), *first);
+        assert_eq!(*read(&own).unwrap(), *first);
+        assert_ne!(*make(&Unusable::Length), *first);
+        assert_eq!(fs::read_dir(dir.path().join("standin")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_made_is_no_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        cache(dir.path()).unwrap();
+        let key = dir.path().join("standin/image.key");
+        fs::remove_file(&key).unwrap();
+        fs::create_dir(&key).unwrap();
+        let refused = cache(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains("standin/image.key cannot be used: "), "{refused}");
+    }
+
+    #[test]
+    fn nothing_is_made_in_another_users_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        fs::create_dir(&home).unwrap();
+        // Only root can give a folder away, and everyone else cannot write what is another user's anyway.
+        if std::os::unix::fs::chown(&home, Some(65534), None).is_err() {
+            return;
+        }
+        let refused = cache(&home.join(".cache")).err();
+        assert!(matches!(refused, Some(ImageError::Owner(path)) if path == home));
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+        // Nor is what somebody else put into ours taken.
+        fs::rename(&home, dir.path().join("standin")).unwrap();
+        assert!(matches!(cache(dir.path()).err(), Some(ImageError::Owner(_))));
+    }
+
+    #[test]
+    fn where_no_folder_can_be_there_is_no_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, b"").unwrap();
+        for caches in [file.join("caches"), file] {
+            assert!(matches!(cache(&caches).err(), Some(ImageError::Folder { .. })), "{}", caches.display());
+        }
     }
 }
