@@ -3,6 +3,11 @@
 export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 TARGET := wasm32-wasip2
+STARTED := $(shell date +%s)
+# Runs what follows its name; `.ci/run` shows how long that took.
+PART := .ci/part
+# The demo packs no policies: the engines for that stay out.
+DEMO := --locked --profile demo --no-default-features --package standin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fuzz bench deny component toolchain peers interpreters
@@ -11,15 +16,22 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: toolchain ## Build, then run the main job for real on loopback
-	$(CARGO) run --locked --package standin -- demo
+	@echo "building the host and the component; this takes minutes where nothing is built yet"
+	@.ci/building $(CARGO) build $(DEMO)
+	@built=$$(date +%s); $(CARGO) run --quiet $(DEMO) -- demo || exit; now=$$(date +%s); \
+		clock() { printf '%d:%02d' $$(($$1 / 60)) $$(($$1 % 60)); }; \
+		printf '\nmake demo took %s, of which %s to build\n' $$(clock $$((now - $(STARTED)))) $$(clock $$((built - $(STARTED))))
 
 test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test through the real component
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	for engine in cedar rego; do $(CARGO) clippy --locked --package standin-policy-$$engine --features native --all-targets -- -D warnings || exit 1; done
-	$(CARGO) build --locked --workspace --all-targets
-	$(CARGO) test --locked --workspace
-	for engine in cedar rego; do $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
+	$(PART) fmt $(CARGO) fmt --all --check
+	$(PART) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(PART) 'clippy without the policy engines' $(CARGO) clippy --locked --package standin --no-default-features --all-targets -- -D warnings
+	for engine in cedar rego; do \
+		$(PART) "clippy of $$engine" $(CARGO) clippy --locked --package standin-policy-$$engine --features native --all-targets -- -D warnings || exit 1; done
+	$(PART) build $(CARGO) build --locked --workspace --all-targets
+	$(PART) tests $(CARGO) test --locked --workspace
+	for engine in cedar rego; do \
+		$(PART) "native tests of $$engine" $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
 
 SECONDS ?= 600
 TARGETS ?=
@@ -38,7 +50,7 @@ deny: ## Check licences, bans and sources of the dependencies
 	$(CARGO) deny --all-features check licenses bans sources
 
 component: toolchain ## Write the component to target/standin.wasm
-	$(CARGO) run --quiet --locked --package standin -- component target/standin.wasm
+	$(CARGO) run --quiet $(DEMO) -- component target/standin.wasm
 
 # The toolchain of rust-toolchain.toml, its parts and the component's target, also where rustup installs nothing by itself.
 toolchain:

@@ -1,7 +1,24 @@
 //! Builds the components that misbehave.
 
-fn main() -> Result<(), standin_component_builder::BuildError> {
-    standin_component_builder::build("standin-hostile", "hostile.wasm", &["tests/guests/hostile"])?;
-    standin_component_builder::build("standin-policy-zoo", "zoo.wasm", &["tests/guests/policy-zoo"])?;
-    Ok(())
+use standin_component_builder::{BuildError, Component, build};
+
+const COMPONENTS: [Component<'_>; 2] = [
+    Component {
+        package: "standin-hostile",
+        purpose: "misbehaves as tests tell it",
+        file: "hostile.wasm",
+        inputs: &["tests/guests/hostile"],
+        folder: "",
+    },
+    Component {
+        package: "standin-policy-zoo",
+        purpose: "a policy that misbehaves as tests tell it",
+        file: "zoo.wasm",
+        inputs: &["tests/guests/policy-zoo"],
+        folder: "",
+    },
+];
+
+fn main() -> Result<(), BuildError> {
+    COMPONENTS.into_iter().try_for_each(|component| build(component).map(drop))
 }

@@ -1,9 +1,10 @@
 //! Builds the workspace's WebAssembly components from build scripts.
 //!
-//! Every component is built by a cargo of its own with the `component` profile into one fixed directory beside the
-//! outer build, `<target>/components`, so that its cache survives and the outer build's lock is never waited for.
+//! Every component is built by a cargo of its own with the `component` profile into a fixed directory beside the outer build, below
+//! `<target>/components`, so that its cache survives and the outer build's lock is never waited for.
 
 mod names;
+mod watch;
 
 use std::env;
 use std::ffi::OsStr;
@@ -32,6 +33,9 @@ pub enum BuildError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A thread that built one ended without an answer.
+    #[error("the build of a component ended without an answer")]
+    Ended,
     /// cargo failed; most often the target is missing.
     #[error("component {package} did not build; is the target there? `rustup target add {TARGET}`\n{stderr}")]
     Failed {
@@ -50,20 +54,36 @@ pub enum BuildError {
     },
 }
 
-/// Builds `package` and copies the component to `OUT_DIR/<file>`; returns that path.
-///
-/// `inputs` are files and folders, relative to the workspace root, whose change asks for a rebuild.
+/// A component of the workspace.
+#[derive(Debug, Clone, Copy)]
+pub struct Component<'a> {
+    /// Its package.
+    pub package: &'a str,
+    /// What whoever waits for it is told that it is for.
+    pub purpose: &'a str,
+    /// What it is called in `OUT_DIR`.
+    pub file: &'a str,
+    /// Files and folders, relative to the workspace root, whose change asks for a rebuild.
+    pub inputs: &'a [&'a str],
+    /// Where it is built, below `<target>/components`. Those of one folder share their dependencies and wait for each other; large ones that
+    /// have little in common are built side by side in folders of their own.
+    pub folder: &'a str,
+}
+
+/// Builds a component and copies it to `OUT_DIR/<file>`; returns that path.
 ///
 /// # Errors
 /// Where cargo cannot be run, the build fails or the artifact cannot be copied.
-pub fn build(package: &str, file: &str, inputs: &[&str]) -> Result<PathBuf, BuildError> {
+pub fn build(component: Component<'_>) -> Result<PathBuf, BuildError> {
+    let Component { package, purpose, file, inputs, folder } = component;
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let root = workspace_root(&PathBuf::from(variable("CARGO_MANIFEST_DIR")?));
     for input in inputs.iter().chain(&["Cargo.toml", "Cargo.lock", "wit"]) {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }
-    let target_dir = target_dir(&out_dir).join("components");
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let target_dir = target_dir(&out_dir).join("components").join(folder);
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
         .current_dir(&root)
         .args(["build", "--quiet", "--profile", "component", "--target", TARGET, "--package", package, "--config", STACK])
         .arg("--target-dir")
@@ -72,9 +92,9 @@ pub fn build(package: &str, file: &str, inputs: &[&str]) -> Result<PathBuf, Buil
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CLIPPY_ARGS")
-        .env_remove("CARGO_BUILD_TARGET")
-        .output()
-        .map_err(|source| BuildError::Spawn { package: package.into(), source })?;
+        .env_remove("CARGO_BUILD_TARGET");
+    let output = watch::output(cargo, &format!("{package}: {purpose}"));
+    let output = output.map_err(|source| BuildError::Spawn { package: package.into(), source })?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(BuildError::Failed { package: package.into(), stderr });

@@ -3,36 +3,50 @@
 //! A component is compiled once; the machine code is kept in a folder only we can write, authenticated with a host key, and
 //! mapped at the next start. Whatever does not fit — missing, altered, made by another engine — is compiled anew and replaced.
 
+mod folder;
+mod own;
+
 use std::fs::File;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::hmac;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps};
+use rustix::io::Errno;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
+use crate::clock::EntropyError;
 use crate::hex;
 
-/// Mode of the folder.
-const FOLDER_MODE: u32 = 0o700;
-/// Mode of an image.
-const IMAGE_MODE: u32 = 0o600;
 /// Length of the tag that ends an image.
 const TAG: u64 = 32;
 /// The largest image that is looked at.
 const MAX_IMAGE: u64 = 1 << 30;
-/// The most files in the folder: every component and every version of the engine has its own.
-const MAX_IMAGES: usize = 64;
+/// What a folder holds at most.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    files: usize,
+    bytes: u64,
+}
+
+/// Of a host: every component and every version of the engine has its own image.
+const HOST: Room = Room { files: 64, bytes: 4 << 30 };
 /// Where a process finds its own descriptors by path.
 #[cfg(target_os = "linux")]
 const DESCRIPTORS: &str = "/proc/self/fd";
 #[cfg(not(target_os = "linux"))]
 const DESCRIPTORS: &str = "/dev/fd";
+
+/// Both of a file's times.
+const NOW: Timestamps = {
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    Timestamps { last_access: now, last_modification: now }
+};
 
 /// Why there is no cache or no component.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +71,9 @@ pub enum ImageError {
         /// What was found.
         mode: u32,
     },
+    /// There is no key to authenticate images with.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
     /// The bytes are no component.
     #[error("the component does not compile: {0:#}")]
     Compile(wasmtime::Error),
@@ -83,6 +100,7 @@ enum Unusable {
 pub struct ImageCache {
     folder: OwnedFd,
     key: hmac::Key,
+    room: Room,
 }
 
 impl std::fmt::Debug for ImageCache {
@@ -97,45 +115,22 @@ impl ImageCache {
     /// # Errors
     /// Where the folder cannot be made, belongs to somebody else or is open to others.
     pub fn open(path: &Path, key: &Zeroizing<[u8; 32]>) -> Result<Self, ImageError> {
-        let failed = |source: rustix::io::Errno| ImageError::Folder { path: path.into(), source: source.into() };
-        match rustix::fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        let stat = rustix::fs::fstat(&folder).map_err(failed)?;
-        if !is_ours(&stat) {
-            return Err(ImageError::Owner(path.into()));
-        }
-        let mode = stat.st_mode & 0o7777;
-        if mode != FOLDER_MODE {
-            return Err(ImageError::Mode { path: path.into(), mode });
-        }
-        Ok(Self { folder, key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()) })
+        let folder = folder::open(path)?;
+        Ok(Self { folder, key: hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), room: HOST })
     }
 
     /// Loads the image of this name, if it is ours and whole.
     fn read(&self, engine: &Engine, name: &str) -> Result<Component, Unusable> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT) => return Err(Unusable::Missing),
-            Err(error) => return Err(io::Error::from(error).into()),
-        };
-        let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if !is_file || !is_ours(&stat) || stat.st_mode & 0o7777 != IMAGE_MODE {
-            return Err(Unusable::Owner);
-        }
-        let length = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let (file, length) = folder::file(&self.folder, name)?;
         let code = length.checked_sub(TAG).filter(|_| length <= MAX_IMAGE).ok_or(Unusable::Length)?;
         self.authenticate(&file, name, code)?;
+        // What is used is not the oldest. Where that cannot be written down, it is made again some day.
+        rustix::fs::futimens(&file, &NOW).ok();
         let path = format!("{DESCRIPTORS}/{}", file.as_raw_fd());
         #[expect(unsafe_code, reason = "machine code can only be mapped unsafely; the proof is below")]
         // SAFETY: the file has to hold what `Engine::precompile_component` made, unchanged while it is mapped.
-        // - Made by us: its tag, a MAC under the host's key over its name and every byte of code, has just been verified.
-        //   Only `ImageCache::write` makes such tags, and only over the engine's own output. wasmtime checks for itself
+        // - Made by us: its tag, a MAC under the host's key (or the user's own, see `own`) over its name and every byte of code, has just
+        //   been verified. Only `ImageCache::write` makes such tags, and only over the engine's own output. wasmtime checks for itself
         //   that version and configuration are this engine's.
         // - The same file: the path names the descriptor that was hashed, not the name in the folder, so a file put in its
         //   place meanwhile is not looked at.
@@ -173,46 +168,32 @@ impl ImageCache {
         let mut mac = self.mac(name);
         mac.update(code);
         let tag = mac.sign();
-        // One name a process: two that start at once do not write into each other's file, and the later rename wins.
-        let temporary = format!("{name}.{}", rustix::process::getpid().as_raw_nonzero());
-        let written = self.write_new(&temporary, code, tag.as_ref());
-        let done = written.and_then(|()| Ok(rustix::fs::renameat(&self.folder, &temporary, &self.folder, name)?));
-        if done.is_err() {
-            // What is left behind is only space; the cause of the failure is what matters.
-            rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty()).ok();
-        }
-        done
+        folder::replace(&self.folder, name, &[code, tag.as_ref()])
     }
 
-    /// Deletes the oldest files where there is no room for one more. Whoever has one mapped keeps it.
-    fn prune(&self) -> io::Result<()> {
+    /// Deletes what was not used for longest until there is room for one more of this length. Whoever has one mapped keeps it.
+    fn prune(&self, length: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.folder)? {
             let entry = entry?;
-            let stat = rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            let Some(stat) = there(rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW))? else {
+                continue;
+            };
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                files.push((stat.st_mtime, stat.st_mtime_nsec, entry.file_name().to_owned()));
+                let bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+                files.push(((stat.st_mtime, stat.st_mtime_nsec), bytes, entry.file_name().to_owned()));
             }
         }
         files.sort();
-        let surplus = (files.len() + 1).saturating_sub(MAX_IMAGES);
-        for (_, _, name) in files.into_iter().take(surplus) {
-            rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?;
+        let (mut left, mut bytes) = (files.len(), files.iter().fold(length, |sum, (_, bytes, _)| sum.saturating_add(*bytes)));
+        for (_, freed, name) in files {
+            if left < self.room.files && bytes <= self.room.bytes {
+                break;
+            }
+            there(rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()))?;
+            (left, bytes) = (left - 1, bytes.saturating_sub(freed));
         }
         Ok(())
-    }
-
-    fn write_new(&self, name: &str, code: &[u8], tag: &[u8]) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(IMAGE_MODE))?);
-        file.write_all(code)?;
-        file.write_all(tag)?;
-        // A crash must not leave a whole name on half a file; the tag would tell, but the start would be slow for nothing.
-        file.sync_data()
     }
 
     fn mac(&self, name: &str) -> hmac::Context {
@@ -224,8 +205,13 @@ impl ImageCache {
     }
 }
 
-fn is_ours(stat: &Stat) -> bool {
-    stat.st_uid == rustix::process::geteuid().as_raw()
+/// Nothing, where another process was quicker to delete it.
+fn there<T>(found: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Feeds a digest with what is hashed.
@@ -262,13 +248,17 @@ pub fn load(engine: &Engine, cache: Option<&ImageCache>, wasm: &[u8]) -> Result<
         Err(cause) => tracing::warn!(image = name, %cause, "a cached component image is not used and made anew"),
     }
     let code = engine.precompile_component(wasm).map_err(ImageError::Compile)?;
-    if let Err(cause) = cache.prune() {
+    let length = (code.len() as u64).saturating_add(TAG);
+    if let Err(cause) = cache.prune(length) {
         tracing::warn!(%cause, "old component images cannot be deleted");
     }
-    let cached = cache.write(&name, &code).map_err(Unusable::Io).and_then(|()| cache.read(engine, &name));
-    cached.or_else(|cause| {
+    let written = if length <= MAX_IMAGE { cache.write(&name, &code).map_err(Unusable::Io) } else { Err(Unusable::Length) };
+    written.and_then(|()| cache.read(engine, &name)).or_else(|cause| {
         tracing::warn!(image = name, %cause, "a component image cannot be cached; the next start is slow");
-        compile(engine, wasm)
+        #[expect(unsafe_code, reason = "machine code can only be taken unsafely; the proof is below")]
+        // SAFETY: these bytes are what `Engine::precompile_component` of the same engine has just returned; they have not left this process.
+        let component = unsafe { Component::deserialize(engine, &code) };
+        component.map_err(ImageError::Compile)
     })
 }
 

@@ -147,6 +147,14 @@ pub fn shell(limits: &str) -> Command {
     command
 }
 
+/// The command, which keeps what it compiles beside itself and not in the home of whoever runs the tests.
+pub fn command() -> Command {
+    let binary = binary();
+    let mut command = Command::new(&binary);
+    command.env("XDG_CACHE_HOME", binary.with_file_name("caches"));
+    command
+}
+
 /// The command beside this test's own program, `<target>/<profile>/standin`; `make test` builds it before it runs any test.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a program");

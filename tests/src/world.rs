@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -120,7 +119,7 @@ impl World {
 
     /// Nothing is wrong with the log; checked by the command, with the keys of the configuration.
     pub fn verify_audit(&self) {
-        let mut command = Command::new(process::binary());
+        let mut command = process::command();
         let command = command.args(["audit", "verify", "--config"]).arg(self.path("standin.toml")).arg(self.path("audit.jsonl"));
         let output = command.output().expect("the command runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

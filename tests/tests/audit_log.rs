@@ -66,7 +66,7 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 
 /// The command in the world's folder.
 fn run(world: &World, args: &[&str]) -> Output {
-    let mut command = Command::new(binary());
+    let mut command = standin_tests::process::command();
     command.current_dir(world.folder()).args(args).env("STANDIN_ADMIN_SECRET", ADMIN).env_remove("STANDIN_CONFIG");
     command.output().unwrap()
 }

@@ -2,14 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use standin::clock::{Clock as _, SystemClock};
 use standin_tests::process;
 
 fn standin(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(process::binary()).current_dir(folder).arg("policy").args(arguments).output().unwrap()
+    process::command().current_dir(folder).arg("policy").args(arguments).output().unwrap()
 }
 
 fn done(folder: &Path, arguments: &[&str]) -> String {
@@ -56,13 +58,98 @@ fn the_readmes_way_to_a_policy_of_ones_own_leads_there() {
     let folder = tempfile::tempdir().unwrap();
     let binary = process::binary();
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("sh").args(["-e", "-c", &script]).current_dir(folder.path()).env("PATH", path).output().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &script]).current_dir(folder.path()).env("PATH", path);
+    let ran = shell.env("XDG_CACHE_HOME", folder.path().join("caches")).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success() && said.contains("every rule was reached"), "{said}");
     let setting = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     std::fs::write(folder.path().join("standin.toml"), format!("issuer = \"https://obo.example.com\"\n{setting}\n")).unwrap();
     done(folder.path(), &["verify", "house.policy.wasm", "--config", "standin.toml"]);
     assert!(done(folder.path(), &["test", "house.policy.wasm"]).contains("ok 2 cases"));
+}
+
+/// The base question's answer by the module that is built in: small, and so quick to compile.
+fn tests_what_is_built_in(folder: &Path, caches: &Path, arguments: &[&str]) -> Output {
+    let expects = r#"{ "cases": [{ "name": "base", "expect": { "effect": "permit" } }] }"#;
+    std::fs::write(folder.join("cases/people.json"), expects).unwrap();
+    let mut command = process::command();
+    command.args(["policy", "test", "builtin:baseline", "--cases", "cases"]).args(arguments);
+    let output = command.current_dir(folder).env("XDG_CACHE_HOME", caches).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn what_was_compiled_is_kept_for_the_next_command() {
+    let folder = folder();
+    let (folder, caches) = (folder.path(), folder.path().join("home/caches"));
+    let images = || -> Vec<(String, u64)> {
+        let entries = std::fs::read_dir(caches.join("standin/images")).unwrap().map(Result::unwrap);
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().ino())).collect()
+    };
+    tests_what_is_built_in(folder, &caches, &[]);
+    let first = images();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let key = caches.join("standin/image.key");
+    assert_eq!([mode(&caches.join("standin")), mode(&caches.join("standin/images")), mode(&key)], [0o700, 0o700, 0o600]);
+    tests_what_is_built_in(folder, &caches, &["--json"]);
+    assert_eq!(images(), first, "compiled anew");
+
+    // What somebody with another key made is not taken.
+    std::fs::write(&key, [7; 32]).unwrap();
+    tests_what_is_built_in(folder, &caches, &[]);
+    assert!(images().iter().all(|image| !first.contains(image)), "taken though another key made it");
+}
+
+#[test]
+fn a_cache_that_others_can_write_is_not_used_and_people_are_told() {
+    let folder = folder();
+    let (folder, caches) = (folder.path(), folder.path().join("caches"));
+    std::fs::create_dir_all(caches.join("standin")).unwrap();
+    std::fs::set_permissions(caches.join("standin"), std::fs::Permissions::from_mode(0o770)).unwrap();
+    let told = tests_what_is_built_in(folder, &caches, &[]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("what is compiled is not kept: ") && told.contains("caches/standin has mode 0770"), "{told}");
+    let json = tests_what_is_built_in(folder, &caches, &["--json"]);
+    assert!(json.stderr.is_empty(), "{}", String::from_utf8_lossy(&json.stderr));
+    assert!(serde_json::from_slice::<Value>(&json.stdout).unwrap()["report"]["ok"].as_bool().unwrap());
+    assert!(!caches.join("standin/images").exists());
+}
+
+#[test]
+fn without_a_home_nothing_is_kept_and_without_room_it_is_said_why() {
+    let folder = folder();
+    let folder = folder.path();
+    std::fs::write(folder.join("cases/people.json"), r#"{ "cases": [{ "name": "base", "expect": { "effect": "permit" } }] }"#)
+        .unwrap();
+    let test = |home: Option<&str>, caches: Option<&str>| {
+        let mut command = process::command();
+        command.args(["policy", "test", "builtin:baseline", "--cases", "cases"]).current_dir(folder);
+        for (name, value) in [("HOME", home), ("XDG_CACHE_HOME", caches)] {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let before = std::fs::read_dir(folder).unwrap().count();
+    // A relative path does not count.
+    for (home, caches) in [(None, None), (Some(""), Some("")), (None, Some("here")), (Some("here"), None)] {
+        let told = test(home, caches);
+        assert!(!told.contains("kept"), "{told}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), before);
+    // Where nobody can make a folder, root neither.
+    let told = test(Some("/proc"), None);
+    assert!(told.contains("what is compiled is not kept: the image folder /proc/.cache cannot be used: "), "{told}");
 }
 
 #[test]
@@ -92,6 +179,30 @@ fn packing_twice_makes_one_file_and_faults_show_their_line() {
     assert!(refused(folder, &["pack", "--policies", "cases/none", "--version", "1", "-o", "a.wasm"]).1.contains("cases/none"));
     let none = standin(folder, &["pack", "--policies", "policies", "--version", "0", "-o", "a.wasm"]);
     assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn people_are_told_what_takes_long_and_programs_are_not() {
+    let folder = folder();
+    let folder = folder.path();
+    let pack = |caches: &str, arguments: &[&str]| {
+        let mut command = process::command();
+        command.current_dir(folder).arg("policy").args(PACK).args(arguments).env("XDG_CACHE_HOME", folder.join(caches));
+        let clock = SystemClock::default();
+        let began = clock.monotonic();
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+            clock.monotonic().saturating_sub(began),
+        )
+    };
+    let (out, told, took) = pack("first", &[]);
+    assert!(told.contains("compiling the policy engine, ") || took.as_secs() < 3, "{took:?}: {told}");
+    assert!(out.starts_with("packed ") && !out.contains("compiling"), "{out}");
+    let (json, told, _) = pack("second", &["--json"]);
+    assert_eq!((serde_json::from_str::<Value>(&json).unwrap()["ok"].as_bool(), told.as_str()), (Some(true), ""));
 }
 
 const PEOPLE_IN_REGO: &str = "package standin\n\nallow if input.tenant in data.teams.served\n\n\

@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use standin::policy::BASELINE;
@@ -14,7 +14,7 @@ use standin_tests::world::World;
 use standin_tests::{ZOO, process};
 
 fn diff(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(process::binary()).current_dir(folder).args(["policy", "diff"]).args(arguments).output().unwrap()
+    process::command().current_dir(folder).args(["policy", "diff"]).args(arguments).output().unwrap()
 }
 
 /// Exit code and standard output.

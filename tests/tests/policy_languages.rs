@@ -77,7 +77,7 @@ fn alone() -> PathBuf {
 #[case("python")]
 fn every_case_gets_its_answer(#[case] language: &str) {
     let standin = |arguments: &[&str]| {
-        let mut command = Command::new(process::binary());
+        let mut command = process::command();
         run(command.arg("policy").args(arguments).arg(module(language)).arg("--json"))
     };
     let cases = examples().join("cases");

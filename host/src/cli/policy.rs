@@ -1,5 +1,6 @@
 //! `standin policy`
 
+mod cache;
 mod cases;
 mod diff;
 mod inspect;

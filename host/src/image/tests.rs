@@ -3,6 +3,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 
 use proptest::prelude::*;
 
+use super::folder::{FILE_MODE as IMAGE_MODE, FOLDER_MODE};
 use super::*;
 
 fn component() -> Vec<u8> {
@@ -139,17 +140,64 @@ fn what_is_no_component_does_not_load() {
     load(&engine, None, &component()).unwrap();
 }
 
+/// Makes what is there as old as it can be.
+fn age(path: &Path) {
+    fs::File::open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+}
+
 #[test]
 fn old_images_are_deleted() {
     let (cache, engine, _dir, path) = cached();
     let folder = path.parent().unwrap();
-    fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-    for number in 0..MAX_IMAGES {
+    age(&path);
+    for number in 0..HOST.files {
         fs::write(folder.join(format!("{number}.cwasm")), b"later").unwrap();
     }
     load(&engine, Some(&cache), &wat::parse_str("(component (component))").unwrap()).unwrap();
     assert!(!path.exists());
-    assert_eq!(fs::read_dir(folder).unwrap().count(), MAX_IMAGES);
+    assert_eq!(fs::read_dir(folder).unwrap().count(), HOST.files);
+}
+
+#[test]
+fn what_is_used_is_not_old() {
+    let (cache, engine, _dir, path) = cached();
+    age(&path);
+    load(&engine, Some(&cache), &component()).unwrap();
+    assert!(fs::metadata(&path).unwrap().modified().unwrap() > std::time::UNIX_EPOCH);
+}
+
+#[test]
+fn large_images_leave_room_for_fewer() {
+    let (mut cache, _engine, _dir, path) = cached();
+    let folder = path.parent().unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    cache.room.bytes = 3 * length;
+    age(&path);
+    let other = folder.join("left behind by a crash");
+    fs::write(&other, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    cache.prune(length).unwrap();
+    assert!(path.exists() && other.exists());
+    cache.prune(length + 1).unwrap();
+    assert!(!path.exists() && other.exists());
+    cache.prune(u64::MAX).unwrap();
+    assert!(!other.exists());
+}
+
+/// As on a full disk, and without a second compilation.
+#[test]
+fn an_image_that_cannot_be_kept_is_used() {
+    let (cache, engine, _dir, path) = cached();
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    load(&engine, Some(&cache), &component()).unwrap();
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "half a file was left behind");
+}
+
+#[test]
+fn a_folder_may_have_its_group_from_the_one_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2770)).unwrap();
+    ImageCache::open(&dir.path().join("images"), &key(1)).unwrap();
 }
 
 #[test]

@@ -5,32 +5,81 @@
 //! make the same bytes.
 
 use std::fmt;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use wasmtime::Store;
-use wasmtime::component::{Component, ComponentType, Instance, Lift, Linker, Lower, WasmList};
-use wasmtime_wizer::{ComponentInstanceState, Wizer};
+use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::cases::Suite;
-use super::package::{self, PackageManifest};
-use super::{State, check_imports};
-use crate::bindings::module::PolicyModule as Module;
-use crate::engine::{EngineError, Limits, MAX_MEMORY, Runtime, SandboxError, classify, guarded_store, link_wasi, ticks};
+use super::package::PackageManifest;
+use crate::engine::{EngineError, SandboxError};
+use crate::image::{ImageCache, ImageError};
+
+#[cfg(feature = "policy-engines")]
+mod snapshot;
+#[cfg(not(feature = "policy-engines"))]
+mod snapshot {
+    use super::*;
+
+    pub(super) fn pack(_: &[u8], _: &Package, _: Option<&ImageCache>, _: &dyn Fn(Step)) -> Result<Packed, PackError> {
+        Err(PackError::NoEngines)
+    }
+}
 
 /// The Cedar engine, before packing.
+#[cfg(feature = "policy-engines")]
 pub const CEDAR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cedar.wasm"));
 
 /// The Rego engine, before packing.
+#[cfg(feature = "policy-engines")]
 pub const REGO: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rego.wasm"));
 
-/// How long an engine may take to read its sources: ten thousand policies take seconds.
-const TIME: Duration = Duration::from_secs(10 * 60);
-/// What an engine may hand to the host: faults of every line of large sources.
-const HANDED_OVER: usize = 256 << 20;
-/// Taking the snapshot is the host's own doing: it has all the time it needs.
-const UNLIMITED: u64 = 1 << 40;
+/// The engines of a build that has them.
+struct Engines {
+    cedar: &'static [u8],
+    rego: &'static [u8],
+}
+
+#[cfg(feature = "policy-engines")]
+const ENGINES: Option<Engines> = Some(Engines { cedar: CEDAR, rego: REGO });
+#[cfg(not(feature = "policy-engines"))]
+const ENGINES: Option<Engines> = None;
+
+/// A language of policies whose engine can be built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Cedar.
+    Cedar,
+    /// Rego, the language of Open Policy Agent.
+    Rego,
+}
+
+impl Language {
+    /// Its engine, before packing.
+    ///
+    /// # Errors
+    /// In a build without engines.
+    pub fn engine(self) -> Result<&'static [u8], PackError> {
+        self.among(ENGINES)
+    }
+
+    fn among(self, engines: Option<Engines>) -> Result<&'static [u8], PackError> {
+        let engines = engines.ok_or(PackError::NoEngines)?;
+        Ok(match self {
+            Self::Cedar => engines.cedar,
+            Self::Rego => engines.rego,
+        })
+    }
+}
+
+/// What packing is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The engine is made into machine code, or that is taken from the cache.
+    Compiling,
+    /// The engine reads the sources.
+    Reading,
+    /// The engine's memory becomes a module.
+    Writing,
+}
 
 /// One file of policies: its path inside the bundle, and its text.
 #[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lower)]
@@ -68,6 +117,12 @@ impl fmt::Display for Fault {
 /// Why there is no module.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
+    /// This build has nothing to pack with.
+    #[error(
+        "this build of standin makes no modules of policies: it was built without its default feature `policy-engines`; \
+         `cargo build --release --locked -p standin` builds it with them"
+    )]
+    NoEngines,
     /// No runtime.
     #[error(transparent)]
     Runtime(#[from] EngineError),
@@ -77,6 +132,9 @@ pub enum PackError {
     /// It is no component of world `policy-engine`, or cannot be made into a module.
     #[error("this is no policy engine that can be packed: {0:#}")]
     NotAnEngine(wasmtime::Error),
+    /// It does not compile.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The engine gave no answer.
     #[error("the engine failed: {0}")]
     Sandbox(SandboxError),
@@ -119,118 +177,43 @@ pub struct Packed {
 /// # Errors
 /// Where the engine is none, or finds faults in the sources.
 pub fn pack(engine: &[u8], package: &Package) -> Result<Packed, PackError> {
-    let wizer = Wizer::new();
-    let (context, instrumented) = wizer.instrument_component(engine).map_err(PackError::NotAnEngine)?;
-    let runtime = Runtime::unpooled()?;
-    let (mut store, instance) = start(&runtime, &instrumented)?;
-    let mut manifest = load(&mut store, &instance, package)?;
-    store.set_epoch_deadline(UNLIMITED);
-    let mut state = Reader { store, instance, memory: 0, failed: None };
-    let snapshot = at_once(wizer.snapshot_component(&context, &mut state));
-    if let Some(cause) = state.failed {
-        return Err(PackError::NotAnEngine(cause));
-    }
-    let waiting = || PackError::Sandbox(SandboxError::Trapped("it waits".to_owned()));
-    let mut wasm = snapshot.ok_or_else(waiting)?.map_err(PackError::NotAnEngine)?;
-    manifest.memory = state.memory;
-    package::attach(&mut wasm, &manifest, package.cases.as_ref())?;
-    Ok(Packed { wasm, manifest })
+    pack_with(engine, package, None, &|_step| {})
 }
 
-fn failed(error: &wasmtime::Error) -> PackError {
-    PackError::Sandbox(classify(error))
+/// The same with the engine compiled once and kept in a cache, and with a word for each step as it begins.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_with(
+    engine: &[u8],
+    package: &Package,
+    cache: Option<&ImageCache>,
+    begin: &dyn Fn(Step),
+) -> Result<Packed, PackError> {
+    snapshot::pack(engine, package, cache, begin)
 }
 
-/// The engine in a sandbox that has time and memory, and nothing else.
-fn start(runtime: &Runtime, instrumented: &[u8]) -> Result<(Store<State>, Instance), PackError> {
-    let component = Component::new(runtime.engine(), instrumented).map_err(PackError::NotAnEngine)?;
-    check_imports(runtime.engine(), &component).map_err(PackError::Import)?;
-    let mut linker = Linker::new(runtime.engine());
-    link_wasi(&mut linker).map_err(PackError::NotAnEngine)?;
-    let limits = Limits { memory: MAX_MEMORY, cpu: TIME };
-    let mut store = guarded_store(runtime.engine(), State(runtime.fixed_parts(limits)), HANDED_OVER);
-    store.set_epoch_deadline(ticks(TIME));
-    let prepared = linker.instantiate_pre(&component).map_err(PackError::NotAnEngine)?;
-    let instance = prepared.instantiate(&mut store).map_err(|error| failed(&error))?;
-    Ok((store, instance))
-}
+#[cfg(all(test, feature = "policy-engines"))]
+mod tests;
 
-/// Gives the engine its sources, and asks what it made of them.
-fn load(store: &mut Store<State>, instance: &Instance, package: &Package) -> Result<PackageManifest, PackError> {
-    let load = instance.get_typed_func::<(&[Source],), (Result<(), Vec<Fault>>,)>(&mut *store, "load");
-    let rules = instance.get_typed_func::<(), (Vec<String>,)>(&mut *store, "rules").map_err(PackError::NotAnEngine)?;
-    let module = Module::new(&mut *store, instance).map_err(PackError::NotAnEngine)?;
-    let loaded = load.map_err(PackError::NotAnEngine)?.call(&mut *store, (&package.sources,));
-    loaded.map_err(|error| failed(&error))?.0.map_err(PackError::Faults)?;
-    let (rules,) = rules.call(&mut *store, ()).map_err(|error| failed(&error))?;
-    let says = module.standin_obo_policy().call_describe(&mut *store).map_err(|error| failed(&error))?;
-    let (name, version) = (package.name.clone(), package.version);
-    Ok(PackageManifest { name, version, engine: says.engine, source_digest: says.source_digest, memory: 0, rules })
-}
+#[cfg(test)]
+mod without_engines {
+    use super::*;
 
-/// Reads the state of a stopped instance through the functions that [`Wizer`] put in.
-struct Reader {
-    store: Store<State>,
-    instance: Instance,
-    /// Of all linear memories, in bytes.
-    memory: u64,
-    /// The functions are [`Wizer`]'s own and only read, so there is none; its interface has no place for one.
-    failed: Option<wasmtime::Error>,
-}
-
-impl Reader {
-    fn call<R: Lift + 'static>(&mut self, instance: &str, function: &str) -> wasmtime::Result<R> {
-        let missing = || wasmtime::format_err!("{instance} {function} is missing");
-        let (_, instance_index) = self.instance.get_export(&mut self.store, None, instance).ok_or_else(missing)?;
-        let (_, index) = self.instance.get_export(&mut self.store, Some(&instance_index), function).ok_or_else(missing)?;
-        let function = self.instance.get_typed_func::<(), (R,)>(&mut self.store, index)?;
-        Ok(function.call(&mut self.store, ())?.0)
-    }
-
-    fn get<R: Lift + Default + 'static>(&mut self, instance: &str, function: &str) -> R {
-        self.call(instance, function).unwrap_or_else(|cause| {
-            self.failed = Some(cause);
-            R::default()
-        })
-    }
-}
-
-impl ComponentInstanceState for Reader {
-    async fn call_func_ret_list_u8(&mut self, instance: &str, function: &str, contents: impl FnOnce(&[u8]) + Send) {
-        match self.call::<WasmList<u8>>(instance, function) {
-            Ok(list) => {
-                let bytes = list.as_le_slice(&self.store);
-                self.memory = self.memory.max(bytes.len() as u64);
-                contents(bytes);
-            }
-            Err(cause) => self.failed = Some(cause),
+    #[test]
+    fn a_build_without_engines_says_which_build_has_them() {
+        for language in [Language::Cedar, Language::Rego] {
+            let refused = language.among(None).unwrap_err();
+            assert!(matches!(refused, PackError::NoEngines));
+            assert!(refused.to_string().contains("`cargo build --release --locked -p standin`"), "{refused}");
+            assert_eq!(language.engine().is_ok(), cfg!(feature = "policy-engines"));
         }
     }
 
-    async fn call_func_ret_s32(&mut self, instance: &str, function: &str) -> i32 {
-        self.get(instance, function)
-    }
-
-    async fn call_func_ret_s64(&mut self, instance: &str, function: &str) -> i64 {
-        self.get(instance, function)
-    }
-
-    async fn call_func_ret_f32(&mut self, instance: &str, function: &str) -> u32 {
-        self.get::<f32>(instance, function).to_bits()
-    }
-
-    async fn call_func_ret_f64(&mut self, instance: &str, function: &str) -> u64 {
-        self.get::<f64>(instance, function).to_bits()
+    #[cfg(not(feature = "policy-engines"))]
+    #[test]
+    fn it_does_not_pack_with_an_engine_of_somebodys_own_either() {
+        let package = Package { name: "acme".into(), version: 1, sources: Vec::new(), cases: None };
+        assert!(matches!(pack(b"an engine", &package), Err(PackError::NoEngines)));
     }
 }
-
-/// Runs what never waits: every call into the engine is a plain one.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
-#[cfg(test)]
-mod tests;

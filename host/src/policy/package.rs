@@ -62,6 +62,7 @@ pub fn cases_of(wasm: &[u8]) -> Result<Option<Suite>, PackageError> {
 }
 
 /// Writes both into the module.
+#[cfg(any(test, feature = "policy-engines"))]
 pub(super) fn attach(wasm: &mut Vec<u8>, manifest: &PackageManifest, cases: Option<&Suite>) -> serde_json::Result<()> {
     sections::append(wasm, MANIFEST, &serde_json::to_vec(manifest)?);
     if let Some(cases) = cases {

@@ -1,6 +1,5 @@
 //! Custom sections of a component: where what belongs to a module travels with it.
 
-use wasm_encoder::ComponentSection as _;
 use wasmparser::BinaryReader;
 
 /// Magic number, version and layer.
@@ -63,7 +62,10 @@ fn read(wasm: &[u8]) -> wasmparser::Result<Vec<Option<Section<'_>>>> {
 }
 
 /// Puts a custom section behind all others.
+#[cfg(any(test, feature = "policy-engines"))]
 pub(super) fn append(wasm: &mut Vec<u8>, name: &str, body: &[u8]) {
+    use wasm_encoder::ComponentSection as _;
+
     wasm_encoder::CustomSection { name: name.into(), data: body.into() }.append_to_component(wasm);
 }
 

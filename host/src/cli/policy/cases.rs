@@ -45,7 +45,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (wasm, suite) = if args.subject.is_dir() { folder(args)? } else { module(args)? };
     let manifest = PackageManifest::of(&wasm)?;
-    let loaded = args.sandbox.load(&wasm)?;
+    let loaded = args.sandbox.load(&wasm, args.json)?;
     let report = suite.run(&loaded, manifest.as_ref().map(|manifest| manifest.rules.as_slice()))?;
     let every = !args.every_rule || report.unreached.as_ref().is_some_and(Vec::is_empty);
     if args.json {

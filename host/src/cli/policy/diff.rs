@@ -78,7 +78,7 @@ impl Side {
     fn load(path: &Path, args: &Args) -> anyhow::Result<Self> {
         let wasm = subject::wasm(path, &args.sources, args.cases.as_deref(), args.json)?;
         let manifest = PackageManifest::of(&wasm)?;
-        let module = args.sandbox.load(&wasm).with_context(|| format!("cannot load {}", path.display()))?;
+        let module = args.sandbox.load(&wasm, args.json).with_context(|| format!("cannot load {}", path.display()))?;
         Ok(Self { path: path.to_owned(), manifest, module })
     }
 

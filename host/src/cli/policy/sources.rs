@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 use standin::bounded;
 use standin::policy::cases::{CaseError, Suite};
-use standin::policy::pack::{self, Fault, PackError, Package, Packed, Source};
+use standin::policy::pack::{Fault, Language, PackError, Package, Packed, Source, Step, pack_with};
 
 use super::super::{Refused, print_json, term};
-use super::{MAX_MODULE, read, read_text};
+use super::{MAX_MODULE, cache, read, read_text};
 use crate::cli::out::tell;
+use crate::cli::progress::Progress;
 
 /// The longest file of policies or cases, in bytes.
 const MAX_FILE: u64 = 64 << 20;
@@ -61,8 +62,8 @@ impl Bundle {
         }
         bundle.engine = match &args.engine {
             Some(named) => match named.to_str() {
-                Some("cedar") => pack::CEDAR.to_vec(),
-                Some("rego") => pack::REGO.to_vec(),
+                Some("cedar") => Language::Cedar.engine()?.to_vec(),
+                Some("rego") => Language::Rego.engine()?.to_vec(),
                 Some(_) | None => read(named, MAX_MODULE)?,
             },
             None => bundle.guess(folder)?.to_vec(),
@@ -74,8 +75,8 @@ impl Bundle {
     fn guess(&self, folder: &Path) -> anyhow::Result<&'static [u8]> {
         let has = |suffix: &str| self.sources.iter().any(|source| source.name.ends_with(suffix));
         match (has(".cedar"), has(".rego")) {
-            (true, false) => Ok(pack::CEDAR),
-            (false, true) => Ok(pack::REGO),
+            (true, false) => Ok(Language::Cedar.engine()?),
+            (false, true) => Ok(Language::Rego.engine()?),
             (true, true) => bail!("{} holds *.cedar and *.rego files: say which with --engine", folder.display()),
             (false, false) => {
                 bail!("{} holds neither *.cedar nor *.rego files: say with --engine what reads it", folder.display())
@@ -112,7 +113,16 @@ impl Bundle {
     /// Packs it, and shows every fault with its line.
     pub(super) fn pack(&self, name: &str, version: u64, cases: Option<Suite>, json: bool) -> anyhow::Result<Packed> {
         let package = Package { name: name.to_owned(), version, sources: self.sources.clone(), cases };
-        match pack::pack(&self.engine, &package) {
+        let progress = Progress::new(json);
+        let packed = pack_with(&self.engine, &package, cache::open(json).as_ref(), &|step| {
+            progress.begin(match step {
+                Step::Compiling => "compiling the policy engine",
+                Step::Reading => "reading the policies",
+                Step::Writing => "making the module",
+            });
+        });
+        drop(progress);
+        match packed {
             Ok(packed) => Ok(packed),
             Err(PackError::Faults(faults)) => {
                 self.show(&faults, json)?;

@@ -7,7 +7,8 @@ use standin::engine::{Isolation, Runtime, RuntimeOptions};
 use standin::policy::{BASELINE, PolicyLimits, PolicyModule};
 
 use super::sources::{Bundle, SourceArgs};
-use super::{MAX_MODULE, read};
+use super::{MAX_MODULE, cache, read};
+use crate::cli::progress::Progress;
 
 /// The sandbox that it runs in.
 #[derive(Debug, clap::Args)]
@@ -19,12 +20,14 @@ pub(super) struct SandboxArgs {
 
 impl SandboxArgs {
     /// A module in the sandbox that serves.
-    pub(super) fn load(&self, wasm: &[u8]) -> anyhow::Result<PolicyModule> {
+    pub(super) fn load(&self, wasm: &[u8], json: bool) -> anyhow::Result<PolicyModule> {
         // A rule that takes too long for a busy server still answers here: what is tested is what it says.
         let memory = usize::from(self.memory) << 20;
         let limits = PolicyLimits { memory, deadline: Duration::from_secs(5), ..PolicyLimits::default() };
         let options = RuntimeOptions { slots: 1, ahead: 0, isolation: Isolation::Request, ..RuntimeOptions::default() };
-        Ok(PolicyModule::load(&Runtime::new(options)?, None, wasm, limits)?)
+        let progress = Progress::new(json);
+        progress.begin("compiling the module");
+        Ok(PolicyModule::load(&Runtime::new(options)?, cache::open(json).as_ref(), wasm, limits)?)
     }
 }
 
