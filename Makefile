@@ -6,8 +6,8 @@ TARGET := wasm32-wasip2
 STARTED := $(shell date +%s)
 # Runs what follows its name; `.ci/run` shows how long that took.
 PART := .ci/part
-# The demo packs no policies: the engines for that stay out.
-DEMO := --locked --profile demo --no-default-features --package standin
+# What packs no policies is built soon: without the engines for that.
+SOON := --locked --profile demo --no-default-features --package standin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fuzz bench deny component toolchain peers interpreters
@@ -17,8 +17,8 @@ help: ## List the targets
 
 demo: toolchain ## Build, then run the main job for real on loopback
 	@echo "building the host and the component; this takes minutes where nothing is built yet"
-	@.ci/building $(CARGO) build $(DEMO)
-	@built=$$(date +%s); $(CARGO) run --quiet $(DEMO) -- demo || exit; now=$$(date +%s); \
+	@.ci/building $(CARGO) build $(SOON)
+	@built=$$(date +%s); $(CARGO) run --quiet $(SOON) -- demo || exit; now=$$(date +%s); \
 		clock() { printf '%d:%02d' $$(($$1 / 60)) $$(($$1 % 60)); }; \
 		printf '\nmake demo took %s, of which %s to build\n' $$(clock $$((now - $(STARTED)))) $$(clock $$((built - $(STARTED))))
 
@@ -50,7 +50,7 @@ deny: ## Check licences, bans and sources of the dependencies
 	$(CARGO) deny --all-features check licenses bans sources
 
 component: toolchain ## Write the component to target/standin.wasm
-	$(CARGO) run --quiet $(DEMO) -- component target/standin.wasm
+	$(CARGO) run --quiet $(SOON) -- component target/standin.wasm
 
 # The toolchain of rust-toolchain.toml, its parts and the component's target, also where rustup installs nothing by itself.
 toolchain:

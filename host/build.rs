@@ -1,4 +1,5 @@
-//! Builds the component, the default policy and the engines that policies are packed with, which the host embeds.
+//! Builds the component, the default policy and where the feature `policy-engines` is on the engines that policies
+//! are packed with, which the host embeds.
 
 use std::thread;
 

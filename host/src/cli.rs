@@ -48,7 +48,7 @@ Exit codes:
   2  the command line, its environment or standin.toml is wrong
 
 Environment: STANDIN_CONFIG, STANDIN_LOG (see standin serve --help), STANDIN_CLIENT_SECRET,
-STANDIN_ADMIN_SECRET, NO_COLOR, XDG_CACHE_HOME"
+STANDIN_ADMIN_SECRET, NO_COLOR, XDG_CACHE_HOME, HOME"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -1,6 +1,6 @@
 //! Precompiled component images, cached on disk.
 //!
-//! A component is compiled once; the machine code is kept in a folder only we can write, authenticated with a host key, and
+//! A component is compiled once; the machine code is kept in a folder only we can write, authenticated with a key of the host or of the user, and
 //! mapped at the next start. Whatever does not fit — missing, altered, made by another engine — is compiled anew and replaced.
 
 mod folder;
@@ -27,6 +27,7 @@ use crate::hex;
 const TAG: u64 = 32;
 /// The largest image that is looked at.
 const MAX_IMAGE: u64 = 1 << 30;
+
 /// What a folder holds at most.
 #[derive(Debug, Clone, Copy)]
 struct Room {
@@ -74,6 +75,15 @@ pub enum ImageError {
     /// There is no key to authenticate images with.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// The key to authenticate images with cannot be made or read.
+    #[error("the key {path} cannot be used: {source}")]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// The bytes are no component.
     #[error("the component does not compile: {0:#}")]
     Compile(wasmtime::Error),
@@ -171,6 +181,14 @@ impl ImageCache {
         folder::replace(&self.folder, name, &[code, tag.as_ref()])
     }
 
+    /// The same, once there is room for its length.
+    fn keep(&self, name: &str, code: &[u8], length: u64) -> Result<(), Unusable> {
+        if let Err(cause) = self.prune(length) {
+            tracing::warn!(%cause, "old component images cannot be deleted");
+        }
+        Ok(self.write(name, code)?)
+    }
+
     /// Deletes what was not used for longest until there is room for one more of this length. Whoever has one mapped keeps it.
     fn prune(&self, length: u64) -> io::Result<()> {
         let mut files = Vec::new();
@@ -249,10 +267,7 @@ pub fn load(engine: &Engine, cache: Option<&ImageCache>, wasm: &[u8]) -> Result<
     }
     let code = engine.precompile_component(wasm).map_err(ImageError::Compile)?;
     let length = (code.len() as u64).saturating_add(TAG);
-    if let Err(cause) = cache.prune(length) {
-        tracing::warn!(%cause, "old component images cannot be deleted");
-    }
-    let written = if length <= MAX_IMAGE { cache.write(&name, &code).map_err(Unusable::Io) } else { Err(Unusable::Length) };
+    let written = if length <= MAX_IMAGE { cache.keep(&name, &code, length) } else { Err(Unusable::Length) };
     written.and_then(|()| cache.read(engine, &name)).or_else(|cause| {
         tracing::warn!(image = name, %cause, "a component image cannot be cached; the next start is slow");
         #[expect(unsafe_code, reason = "machine code can only be taken unsafely; the proof is below")]

@@ -11,8 +11,8 @@ use rstest::rstest;
 
 /// One of the scripts in `.ci`, without a terminal.
 fn script(name: &str) -> Command {
-    let mut command = Command::new("setsid");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci").join(name)).stdin(Stdio::null());
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci").join(name));
+    command.stdin(Stdio::null());
     command
 }
 
@@ -45,9 +45,11 @@ fn a_build_says_what_it_is_busy_with_and_ends_as_it_ended() {
     assert_eq!(output.status.code(), Some(101));
     let said = said(&output);
     let lines: Vec<&str> = said.lines().collect();
-    let [busy, rest @ ..] = lines.as_slice() else { panic!("{said}") };
-    assert!(busy.starts_with("  0:0"), "{said}");
-    assert!(busy.ends_with(" 12/345: cranelift-codegen, standin(build.rs) (makes components into machine code)"), "{said}");
+    // Every five seconds, and so more than once on a machine that has much else to do.
+    let (busy, rest): (Vec<&str>, Vec<&str>) = lines.iter().partition(|line| line.contains("12/345: "));
+    assert!(!busy.is_empty() && busy.iter().all(|line| line.starts_with("  ")), "{said}");
+    let end = " 12/345: cranelift-codegen, standin(build.rs) (makes components into machine code)";
+    assert!(busy.iter().all(|line| line.ends_with(end)), "{said}");
     let errors = [
         "warning: from the script",
         "error[E0425]: cannot find value `y` in this scope",

@@ -19,7 +19,7 @@ const ADD: [&str; 10] =
     ["client", "add", "svc-second", "--tenant", "acme", "--subject", "user", "--audience", "https://api.example.com", "--json"];
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(process::binary());
+    let mut command = process::command();
     command.current_dir(folder).args(arguments).env_remove("STANDIN_CONFIG").env_remove("STANDIN_CLIENT_SECRET");
     command
 }

@@ -2,8 +2,8 @@
 //!
 //! With [`Durability::Fsync`] appends queue up for one thread, which writes and syncs them a batch at a time. With [`Durability::Os`] the
 //! appender writes itself, one at a time; the others wait without a thread, so that a write that hangs takes the appender's thread and no
-//! more. Where the runtime has only one worker, and the appender is not on a thread set apart from it, that thread writes too. Checkpoints, the head of an `Os` log,
-//! counts of anonymous failures and attempts to set a failed log right are the business of a background task.
+//! more. On a runtime with one worker only threads set apart from it do so: for everybody else the thread writes. Checkpoints, the head of
+//! an `Os` log, counts of anonymous failures and attempts to set a failed log right are the business of a background task.
 
 mod files;
 mod rotation;
@@ -63,7 +63,7 @@ pub struct LogOptions {
     pub checkpoint_lines: u64,
     /// or when the oldest line without one is this old.
     pub checkpoint_interval: Duration,
-    /// How long a batch may take before the appends in it give up.
+    /// How long a batch may take before the appends in it give up, but for an appender that is writing itself: it has to wait.
     pub write_limit: Duration,
     /// A file of this many bytes is closed, and the next one begun.
     pub max_size: Option<u64>,

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{ImageError, Unusable};
+use crate::clock::{Entropy as _, SystemEntropy};
 
 /// Mode of a folder.
 pub(super) const FOLDER_MODE: u32 = 0o700;
@@ -25,7 +26,7 @@ pub(super) fn open(path: &Path) -> Result<OwnedFd, ImageError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
     let stat = rustix::fs::fstat(&folder).map_err(failed)?;
-    if !is_ours(&stat) {
+    if !is_our_own(&stat) {
         return Err(ImageError::Owner(path.into()));
     }
     // A folder takes over from the one around it that its files are of that one's group, which lets nobody in.
@@ -45,7 +46,7 @@ pub(super) fn file(folder: &OwnedFd, name: &str) -> Result<(File, u64), Unusable
     };
     let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !is_file || !is_ours(&stat) || stat.st_mode & 0o7777 != FILE_MODE {
+    if !is_file || !is_our_own(&stat) || stat.st_mode & 0o7777 != FILE_MODE {
         return Err(Unusable::Owner);
     }
     Ok((file, u64::try_from(stat.st_size).unwrap_or(u64::MAX)))
@@ -65,8 +66,11 @@ pub(super) fn put(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<(
 }
 
 fn place(folder: &OwnedFd, name: &str, parts: &[&[u8]], done: impl FnOnce(&str) -> rustix::io::Result<()>) -> io::Result<()> {
-    // One name a process: two that start at once do not write into each other's file.
-    let temporary = format!("{name}.{}", rustix::process::getpid().as_raw_nonzero());
+    // A name of its own each time, also where two processes have one number each in a container of their own: nobody writes into a file
+    // that somebody else has put in its place.
+    let mut bits = [0; 8];
+    SystemEntropy.fill(&mut bits).map_err(io::Error::other)?;
+    let temporary = format!("{name}.{:016x}", u64::from_be_bytes(bits));
     let placed = write_new(folder, &temporary, parts).and_then(|()| Ok(done(&temporary)?));
     if placed.is_err() {
         // What is left behind is only space; the cause of the failure is what matters.
@@ -84,7 +88,6 @@ pub(super) fn delete(folder: &OwnedFd, name: &str) -> io::Result<()> {
 }
 
 fn write_new(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-    delete(folder, name)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(FILE_MODE))?);
     parts.iter().try_for_each(|part| file.write_all(part))?;
@@ -92,6 +95,6 @@ fn write_new(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
     file.sync_data()
 }
 
-fn is_ours(stat: &Stat) -> bool {
+fn is_our_own(stat: &Stat) -> bool {
     stat.st_uid == rustix::process::geteuid().as_raw()
 }

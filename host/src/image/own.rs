@@ -30,7 +30,7 @@ impl ImageCache {
     /// The cache of this user, `standin` in the folder `caches`; what is missing is made.
     ///
     /// # Errors
-    /// Where one of the folders cannot be made, belongs to somebody else or is open to others.
+    /// Where one of the folders cannot be made, belongs to somebody else or is open to others, or there is no key.
     pub fn of_user(caches: &Path, entropy: &dyn Entropy) -> Result<Self, ImageError> {
         check(caches)?;
         let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(caches);
@@ -79,7 +79,7 @@ fn make(folder: &OwnedFd, unusable: &Unusable, entropy: &dyn Entropy, path: &Pat
         deleted.and_then(|()| folder::put(folder, KEY, &[key.as_slice()])).map_err(Unusable::Io).and_then(|()| read(folder));
     there.map_err(|cause| {
         let source = if let Unusable::Io(source) = cause { source } else { io::Error::other(cause.to_string()) };
-        ImageError::Folder { path: path.join(KEY), source }
+        ImageError::Key { path: path.join(KEY), source }
     })
 }
 

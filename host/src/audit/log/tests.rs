@@ -379,7 +379,11 @@ fn a_write_that_hangs_stops_nobody_else(
 #[case::synced(Durability::Fsync, true, false)]
 #[case::the_runtimes_own(Durability::Os, false, false)]
 #[tokio::test]
-async fn only_a_thread_that_is_set_apart_writes_itself(#[case] durability: Durability, #[case] apart: bool, #[case] itself: bool) {
+async fn only_a_thread_that_is_set_apart_writes_itself(
+    #[case] durability: Durability,
+    #[case] apart: bool,
+    #[case] itself: bool,
+) {
     let place = Place::new();
     let (log, sink) = hanging(&place, LogOptions { durability, ..LogOptions::default() });
     sink.hang(true);

@@ -1,19 +1,21 @@
 //! Where these commands keep what they compiled: no configuration tells them of a folder.
 
 use std::path::PathBuf;
+use std::sync::Once;
 
 use standin::clock::SystemEntropy;
 use standin::image::ImageCache;
 
 use crate::cli::out::tell;
 
-/// The user's cache. Where it cannot be trusted or used, everything is compiled each time, and it is said why.
+/// The user's cache. Where it cannot be trusted or used, everything is compiled each time, and it is said why, once.
 pub(super) fn open(silent: bool) -> Option<ImageCache> {
+    static SAID: Once = Once::new();
     match ImageCache::of_user(&folder()?, &SystemEntropy) {
         Ok(cache) => Some(cache),
         Err(cause) => {
             if !silent {
-                tell!("what is compiled is not kept: {cause}");
+                SAID.call_once(|| tell!("what is compiled is not kept: {cause}"));
             }
             None
         }
