@@ -125,7 +125,6 @@ async fn half_a_header_block_of_http2_is_dropped_in_time(#[case] pongs: bool) {
     let standin = world.standin().await;
     let server = world.serve(&standin).await;
     let mut stream = unfinished(&world, server.address).await;
-    let mut pinged = 0;
     let ended = async {
         let mut head = [0; 9];
         while stream.read_exact(&mut head).await.is_ok() {
@@ -135,16 +134,15 @@ async fn half_a_header_block_of_http2_is_dropped_in_time(#[case] pongs: bool) {
                 break;
             }
             // RFC 9113 §6.7. An answer does not help: nothing may stand within a header block (§6.10).
-            if (kind, flags) == (6, 0) {
-                pinged += 1;
-                if pongs && stream.write_all(&[b"\0\0\x08\x06\x01\0\0\0\0".as_slice(), &payload].concat()).await.is_err() {
-                    break;
-                }
+            if pongs
+                && (kind, flags) == (6, 0)
+                && stream.write_all(&[b"\0\0\x08\x06\x01\0\0\0\0".as_slice(), &payload].concat()).await.is_err()
+            {
+                break;
             }
         }
     };
     tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it is dropped");
-    assert!(pinged > 0);
 }
 
 /// The certificate that the server shows, and the one in the world's folder.
