@@ -17,9 +17,11 @@ test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test thro
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	for engine in cedar rego; do $(CARGO) clippy --locked --package standin-policy-$$engine --features native --all-targets -- -D warnings || exit 1; done
+	for engine in cedar rego; do $(CARGO) clippy --locked --package standin-fuzz --no-default-features --features $$engine --all-targets -- -D warnings || exit 1; done
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 	for engine in cedar rego; do $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
+	for engine in cedar rego; do $(CARGO) test --locked --package standin-fuzz --no-default-features --features $$engine || exit 1; done
 
 SECONDS ?= 600
 TARGETS ?=
