@@ -28,10 +28,14 @@ test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test thro
 	$(PART) 'clippy without the policy engines' $(CARGO) clippy --locked --package standin --no-default-features --all-targets -- -D warnings
 	for engine in cedar rego; do \
 		$(PART) "clippy of $$engine" $(CARGO) clippy --locked --package standin-policy-$$engine --features native --all-targets -- -D warnings || exit 1; done
+	for engine in cedar rego; do \
+		$(PART) "clippy of the fuzzer of $$engine" $(CARGO) clippy --locked --package standin-fuzz --no-default-features --features $$engine --all-targets -- -D warnings || exit 1; done
 	$(PART) build $(CARGO) build --locked --workspace --all-targets
 	$(PART) tests $(CARGO) test --locked --workspace
 	for engine in cedar rego; do \
 		$(PART) "native tests of $$engine" $(CARGO) test --locked --package standin-policy-$$engine --features native || exit 1; done
+	for engine in cedar rego; do \
+		$(PART) "seeds of the fuzzer of $$engine" $(CARGO) test --locked --package standin-fuzz --no-default-features --features $$engine || exit 1; done
 
 SECONDS ?= 600
 TARGETS ?=

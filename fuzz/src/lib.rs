@@ -1,8 +1,7 @@
 //! What strangers and operators hand in, and what has to hold of it whatever it is.
 //!
 //! A module an input. Its `holds` takes any bytes, and panics where a property is broken. `make fuzz` looks for such bytes; what it found,
-//! and what it began with, lies in `seeds/` and is tried again by `tests/seeds.rs`: what the host reads in `make test`, the engines' with
-//! their features.
+//! and what it began with, lies in `seeds/` and is tried again by `tests/seeds.rs` in `make test`.
 //!
 //! | module | what it is | who reads it |
 //! |---|---|---|

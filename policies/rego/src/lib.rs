@@ -13,6 +13,7 @@
 //! | `packages` | packages that decide nothing |
 //! | `misread` | what regorus would read otherwise than OPA does |
 //! | `names` | what the names of a package stand for |
+//! | `nesting` | brackets in brackets |
 //! | `negation` | `not` of what is not there |
 //! | `syntax` | references as they are written down |
 //! | `visit` | everything that stands in a rule |
@@ -43,6 +44,7 @@ mod machine;
 mod misread;
 mod names;
 mod negation;
+mod nesting;
 mod packages;
 mod places;
 mod plain;

@@ -8,6 +8,7 @@ use crate::builtins;
 use crate::fault;
 use crate::interpreter::Interpreter;
 use crate::machine::Machine;
+use crate::nesting;
 
 /// The rules that are asked, all of package `standin`.
 pub(crate) const RULES: [&str; 7] = ["allow", "audience", "deny", "max_ttl", "reasons", "scope", "step_up"];
@@ -23,8 +24,11 @@ pub(crate) fn parse(policies: &[&Source]) -> Result<Parsed, Vec<Fault>> {
     let mut parsed = Parsed { engine: Engine::new(), modules: Vec::new() };
     parsed.engine.set_strict_builtin_errors(true);
     builtins::install(&mut parsed.engine).map_err(|why| vec![fault::of(policies, &why)])?;
-    let faults: Vec<_> =
-        policies.iter().filter_map(|source| parsed.add(source).err()).map(|why| fault::of(policies, &why)).collect();
+    let mut add = |source: &Source| match nesting::fault(source) {
+        Some(fault) => Some(fault),
+        None => parsed.add(source).err().map(|why| fault::of(policies, &why)),
+    };
+    let faults: Vec<_> = policies.iter().filter_map(|source| add(source)).collect();
     if faults.is_empty() { Ok(parsed) } else { Err(faults) }
 }
 

@@ -21,6 +21,7 @@ const ALLOW: &str = "package standin\nallow if input.tenant == \"acme\"\n";
 #[case::syntax("package standin\nallow if {\n", 3, 1, "expecting expression")]
 #[case::syntax_behind_other_characters("package standin\nx := \"ä\" !", 2, 11, "invalid character")]
 #[case::version_0("package standin\ndeny[msg] { msg := \"no\" }", 2, 11, "`if` keyword is required")]
+#[case::nesting("package standin\nx := [[[[[[[[[[[[[[[[[[[[[[[[1", 2, 22, "brackets nest too deep")]
 #[case::undefined_variable("package standin\nallow if tenant == \"acme\"", 2, 10, "unsafe")]
 #[case::unknown_function("package standin\nx if startwith(input.tenant, \"a\")", 2, 6, "there is no function `startwith`")]
 #[case::arguments("package standin\nx if startswith(input.tenant)", 2, 6, "takes 2 arguments, not 1")]
