@@ -46,7 +46,8 @@ pub fn holds(data: &[u8]) {
 
 fn has_places(data: &[u8], faults: &[standin::directory::import::BadRow]) {
     assert!(!faults.is_empty());
-    let document: Value = serde_json::from_slice(data).expect("what has rows is JSON");
+    // What a bad row has may be JSON, but no value here: a number beyond all, or brackets without end.
+    let Ok(document) = serde_json::from_slice::<Value>(data) else { return };
     for fault in faults {
         let rows = document.get(fault.list.name()).and_then(Value::as_array).map_or(0, Vec::len);
         assert!(fault.index < rows as u64, "{fault}");

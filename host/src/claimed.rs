@@ -9,6 +9,7 @@ use standin_guest::ports::Credential as Read;
 
 use crate::bindings::endpoint::HttpRequest;
 use crate::bindings::types::{ClientSecret, Credential};
+use crate::json;
 
 /// The longest payload that is looked into, in bytes.
 const MAX_LOOKED_INTO: usize = 16 * 1024;
@@ -24,7 +25,7 @@ impl Identity {
     /// Of a compact JWS, whoever made it.
     pub(crate) fn of(jws: &str) -> Option<Self> {
         let payload = jws.split('.').nth(1).filter(|payload| payload.len() <= MAX_LOOKED_INTO)?;
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+        json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 
     /// One text for both. No client id has a space.
@@ -88,6 +89,7 @@ mod tests {
     #[case::without_colon("basic c3Zj", None)]
     #[case::bearer("Bearer e30.eyJpc3MiOiJpIiwic3ViIjoicyIsImEiOjF9.x", Some("i s"))]
     #[case::no_subject("Bearer e30.eyJpc3MiOiJpIn0.x", None)]
+    #[case::list("Bearer e30.WyJpIiwicyJd.x", None)]
     #[case::garbage("Bearer x", None)]
     #[case::no_base64("Basic ???", None)]
     #[case::unknown("Digest x", None)]

@@ -1,11 +1,15 @@
 //! JSON that reads only one way: one object, nested within a bound, that names no member twice at any depth, so that no other
 //! parser sees something else in it (RFC 8259 §4, RFC 7519 §4, RFC 8725 §2.4).
 
+mod objects;
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use standin_guest::claims;
+
+pub(crate) use self::objects::{Objects, from_slice, from_str, from_value};
 
 /// Why a text is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

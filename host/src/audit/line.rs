@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::AuditError;
 use crate::hex;
+use crate::json;
 
 /// SHA-256 of a line's bytes, without its newline.
 pub(super) type Hash = [u8; 32];
@@ -180,7 +181,7 @@ impl Line {
         if bytes.len() >= MAX_LINE {
             return None;
         }
-        let members: Members<'_> = serde_json::from_slice(bytes).ok()?;
+        let members: Members<'_> = json::from_slice(bytes).ok()?;
         let event = members.event.and_then(|event| event.as_str().map(str::to_owned));
         let file = members.file.and_then(|file| file.as_u64());
         Some(Self { seq: members.seq, time: members.time.into_owned(), prev: hex::decode(&members.prev)?, event, file })
@@ -193,7 +194,7 @@ pub(super) fn damage(bytes: &[u8]) -> String {
     struct Accepted {
         damage: String,
     }
-    serde_json::from_slice(bytes).map_or_else(|_| "the line does not say what".to_owned(), |Accepted { damage }| damage)
+    json::from_slice(bytes).map_or_else(|_| "the line does not say what".to_owned(), |Accepted { damage }| damage)
 }
 
 /// A checkpoint's members.
@@ -212,7 +213,7 @@ pub(super) fn removed(bytes: &[u8]) -> Option<(u64, Hash)> {
         last: u64,
         hash: String,
     }
-    let Removed { last, hash } = serde_json::from_slice(bytes).ok()?;
+    let Removed { last, hash } = json::from_slice(bytes).ok()?;
     Some((last, hex::decode(&hash)?))
 }
 
@@ -279,6 +280,7 @@ mod tests {
     #[rstest]
     #[case("{}")]
     #[case("{\"seq\":1,\"time\":\"\",\"prev\":\"00\"}")]
+    #[case("[1,\"\",\"0000000000000000000000000000000000000000000000000000000000000000\",null,null]")]
     #[case("not json")]
     fn does_not_read_other_lines(#[case] text: &str) {
         assert!(Line::read(text.as_bytes()).is_none());

@@ -14,6 +14,7 @@ use super::line::{self, Body, Line, Mark};
 use super::series::{self, closed_path, name, next_path};
 use super::tail;
 use crate::hex;
+use crate::json;
 
 /// What was done, for tests that look at the folder after each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(super) struct Follower {
 
 /// Whether a line closes its file.
 pub(super) fn closes(bytes: &[u8]) -> bool {
-    serde_json::from_slice(bytes).is_ok_and(|checkpoint: line::Checkpoint| checkpoint.closes.is_some())
+    json::from_slice(bytes).is_ok_and(|checkpoint: line::Checkpoint| checkpoint.closes.is_some())
 }
 
 /// Whether the file ends with this line, and the line closes it.

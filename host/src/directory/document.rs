@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::MAX_RELATED;
 use super::value::{Attributes, Email, HostId, Id, Opaque, Scope, StateName};
+use crate::json::{self, Objects};
 
 /// The longest row, in bytes.
 const MAX_ROW: usize = 256 * 1024;
@@ -276,7 +277,7 @@ fn checked(list: List, text: &str) -> Result<Row, Vec<Fault>> {
 }
 
 fn formed<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
+    serde_path_to_error::deserialize(Objects(&mut serde_json::Deserializer::from_str(text))).map_err(|error| {
         let place = match error.path().to_string() {
             root if root == "." => String::new(),
             path => format!(".{path}"),
@@ -295,7 +296,7 @@ fn id_of(text: &str) -> Option<String> {
         id: Option<String>,
     }
     // Whatever else is wrong with the row is reported already.
-    serde_json::from_str::<Named>(text).ok().and_then(|named| named.id).map(|id| id.chars().take(128).collect())
+    json::from_str::<Named>(text).ok().and_then(|named| named.id).map(|id| id.chars().take(128).collect())
 }
 
 impl UserRow {

@@ -107,7 +107,7 @@ impl PublicKey {
     /// # Errors
     /// Where it is none, or none to verify signatures with.
     pub fn parse(jwk: &str) -> Result<Self, JwkError> {
-        Self::from_raw(serde_json::from_str(jwk).map_err(|_| JwkError::Malformed)?)
+        Self::from_raw(crate::json::from_str(jwk).map_err(|_| JwkError::Malformed)?)
     }
 
     fn from_raw(raw: Raw) -> Result<Self, JwkError> {

@@ -13,6 +13,7 @@ use super::PolicyModule;
 use crate::bindings::decision_point::JudgeError;
 use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Verdict};
 use crate::clock::Clock;
+use crate::json;
 
 /// What is asked where the cases bring no base of their own.
 const BASE: &str = include_str!("base.json");
@@ -149,7 +150,7 @@ impl Suite {
         let base = serde_json::from_str(base_text).map_err(broken(base_name))?;
         let mut read = BTreeMap::new();
         for (name, text) in files {
-            read.insert(name.to_owned(), serde_json::from_str(text).map_err(broken(name))?);
+            read.insert(name.to_owned(), json::from_str(text).map_err(broken(name))?);
         }
         let suite = Self { base, files: read };
         if suite.is_empty() {
@@ -176,7 +177,7 @@ impl Suite {
     fn question(&self, file: &str, case: &Case) -> Result<Input, CaseError> {
         let mut question = self.base.clone();
         merge(&mut question, &case.input);
-        let question: Question = serde_json::from_value(question).map_err(|source| CaseError::Question {
+        let question: Question = json::from_value(question).map_err(|source| CaseError::Question {
             file: file.to_owned(),
             case: case.name.clone(),
             source,

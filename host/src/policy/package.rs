@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cases::Suite;
 use super::sections::{self, SectionError};
+use crate::json;
 
 /// Where the manifest travels.
 const MANIFEST: &str = "standin:policy-manifest";
@@ -48,7 +49,7 @@ impl PackageManifest {
     /// Where the file is no component, or the manifest no manifest.
     pub fn of(wasm: &[u8]) -> Result<Option<Self>, PackageError> {
         let section = sections::custom(wasm, MANIFEST)?;
-        section.map(|json| serde_json::from_slice(json).map_err(PackageError::Manifest)).transpose()
+        section.map(|section| json::from_slice(section).map_err(PackageError::Manifest)).transpose()
     }
 }
 
@@ -58,7 +59,7 @@ impl PackageManifest {
 /// Where the file is no component, or the cases are none.
 pub fn cases_of(wasm: &[u8]) -> Result<Option<Suite>, PackageError> {
     let section = sections::custom(wasm, CASES)?;
-    section.map(|json| serde_json::from_slice(json).map_err(PackageError::Cases)).transpose()
+    section.map(|section| json::from_slice(section).map_err(PackageError::Cases)).transpose()
 }
 
 /// Writes both into the module.

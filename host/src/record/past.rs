@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::bindings::types::{Attribute, Input, Party};
+use crate::json;
 
 /// A question that was put to a policy, and who answered it.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub struct Unreadable(#[from] serde_json::Error);
 /// # Errors
 /// Where the line cannot be read.
 pub fn decisions(line: &[u8]) -> Result<Vec<PastDecision>, Unreadable> {
-    let Line { event, time, correlation_id, policy, asked, decision, earlier_decisions } = serde_json::from_slice(line)?;
+    let Line { event, time, correlation_id, policy, asked, decision, earlier_decisions } = json::from_slice(line)?;
     if event != "attempt" {
         return Ok(Vec::new());
     }
@@ -224,7 +225,8 @@ mod tests {
         let without = whole.replacen("\"chain\":[],", "", 1);
         let with_more = whole.replacen("\"chain\":[],", "\"chain\":[],\"weather\":\"fine\",", 1);
         let twice = whole.replacen("\"chain\":[],", "\"chain\":[],\"chain\":[],", 1);
-        for broken in ["", "{", "[]", "{}", "null", "\u{7f}", without.as_str(), with_more.as_str(), twice.as_str()] {
+        let list = r#"["checkpoint","","","",null,null,[]]"#;
+        for broken in ["", "{", "[]", "{}", "null", "\u{7f}", list, without.as_str(), with_more.as_str(), twice.as_str()] {
             assert!(decisions(broken.as_bytes()).is_err(), "{broken}");
         }
         assert!(decisions(b"\xff").is_err());

@@ -30,6 +30,7 @@ use super::authority::authority;
 use super::{ACCEPT_REST, ServerError};
 use crate::builder::{BuildError, LoadError};
 use crate::config::{Admin, AdminListener};
+use crate::json;
 use crate::policy::PLATFORM;
 use crate::standin::{Standin, explained_failure};
 
@@ -285,7 +286,7 @@ async fn read<T: for<'a> Deserialize<'a>>(request: Request<Incoming>) -> Result<
     let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
     let body = body.map_err(|_| refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off"))?.to_bytes();
     // What serde says of a string names its place, not what is in it.
-    serde_json::from_slice(&body).map_err(|error| {
+    json::from_slice(&body).map_err(|error| {
         let why = format!("the body is not what this page takes, line {} column {}", error.line(), error.column());
         refused(StatusCode::BAD_REQUEST, &why)
     })

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::audit::line::Hash;
 use crate::audit::log::CHECKPOINT_TYP;
 use crate::hex;
+use crate::json;
 
 #[derive(Deserialize)]
 struct Header {
@@ -33,7 +34,7 @@ pub(super) fn claims(jws: &str) -> Option<Claims> {
     if parts.next().is_some() {
         return None;
     }
-    let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-    let payload: Payload = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let header: Header = json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+    let payload: Payload = json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     (header.typ == CHECKPOINT_TYP).then_some(Claims { seq: payload.seq, hash: hex::decode(&payload.hash)? })
 }

@@ -13,6 +13,7 @@ use crate::audit::line::{self, CHECKPOINT, CONTINUED, Checkpoint, DAMAGE_ACCEPTE
 use crate::audit::log::CHECKPOINT_REACH;
 use crate::audit::tail::{Lines, Piece};
 use crate::hex;
+use crate::json;
 
 /// How often, and how long each time, a writer is waited for that is in the middle of a line.
 const WAITS: u32 = 50;
@@ -271,7 +272,7 @@ impl<'a> Walk<'a> {
     }
 
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
-        let checkpoint: Checkpoint = serde_json::from_slice(bytes).map_err(|_| Wrong::CheckpointMalformed)?;
+        let checkpoint: Checkpoint = json::from_slice(bytes).map_err(|_| Wrong::CheckpointMalformed)?;
         let said = hex::decode(&checkpoint.head.hash).ok_or(Wrong::CheckpointMalformed)?;
         let said = Claims { seq: checkpoint.head.seq, hash: said };
         let signed = jws::claims(&checkpoint.jws).ok_or(Wrong::CheckpointMalformed)?;

@@ -191,6 +191,17 @@ fn a_field_twice_is_a_fault() {
 }
 
 #[test]
+fn a_list_is_no_row() {
+    let user = r#"{"id": "u", "email": "u@example.com", "external": [["corp", "u"]]}"#;
+    let document = format!(r#"{{"accounts": [["a", "acme"]], "users": [{user}]}}"#);
+    let faults = [
+        "accounts[0]: invalid type: sequence, expected an account",
+        "users[0].external[0] (\"u\"): invalid type: sequence, expected an external name",
+    ];
+    assert_eq!(rig().faults(document, Mode::Upsert), faults);
+}
+
+#[test]
 fn a_row_is_bounded() {
     let document = json!({"accounts": [{"id": "a", "tenant": "t", "attributes": {"x": "y".repeat(300_000)}}]});
     assert_eq!(rig().faults(document, Mode::Upsert), ["accounts[0] (\"a\"): the row is longer than 256 KiB"]);

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{JwkError, PublicKey};
 use crate::bounded;
+use crate::json;
 use crate::keys::VerifyingKey;
 use crate::registry::Algorithm;
 
@@ -70,7 +71,7 @@ impl KeySet {
         if json.len() > MAX_SET_BYTES {
             return Err(JwkError::TooLong);
         }
-        let raw: RawSet = serde_json::from_slice(bounded::without_mark(json)).map_err(|_| JwkError::Malformed)?;
+        let raw: RawSet = json::from_slice(bounded::without_mark(json)).map_err(|_| JwkError::Malformed)?;
         if raw.keys.len() > MAX_SET_KEYS {
             return Err(JwkError::TooLong);
         }
@@ -78,7 +79,7 @@ impl KeySet {
         let mut left_out = Vec::new();
         for (index, value) in raw.keys.into_iter().enumerate() {
             let kid = value.get("kid").and_then(Value::as_str).map(shown);
-            match serde_json::from_value(value).map_err(|_| JwkError::Malformed).and_then(PublicKey::from_raw) {
+            match json::from_value(value).map_err(|_| JwkError::Malformed).and_then(PublicKey::from_raw) {
                 Ok(key) => match keys.iter_mut().find(|known| known.kid == key.kid && known.thumbprint == key.thumbprint) {
                     Some(known) => known.merge(key),
                     None => keys.push(key),

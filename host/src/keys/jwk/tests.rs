@@ -138,6 +138,9 @@ fn unusable_keys_are_left_out(#[case] jwk: Value, #[case] why: Unusable) {
 #[rstest]
 #[case::not_json("{")]
 #[case::no_kty("{}")]
+#[case::list(
+    r#"["OKP",null,null,null,null,"Ed25519","11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",null,null,null,null,null,null]"#
+)]
 #[case::no_x(r#"{"kty":"OKP","crv":"Ed25519"}"#)]
 #[case::padded(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo="}"#)]
 fn malformed_keys_are_refused(#[case] jwk: &str) {
@@ -149,7 +152,9 @@ fn sets_are_bounded() {
     let (_, jwk) = public(Algorithm::EdDsa);
     assert_eq!(KeySet::parse(&set(&vec![jwk.clone(); 101])).err(), Some(JwkError::TooLong));
     assert_eq!(KeySet::parse(&vec![b' '; MAX_SET_BYTES + 1]).err(), Some(JwkError::TooLong));
-    assert_eq!(KeySet::parse(b"[]").err(), Some(JwkError::Malformed));
+    for list in ["[]", "[[]]"] {
+        assert_eq!(KeySet::parse(list.as_bytes()).err(), Some(JwkError::Malformed));
+    }
     assert!(KeySet::parse(&set(&[json!({ "kty": "oct" })])).unwrap().is_empty());
 }
 
