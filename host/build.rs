@@ -12,6 +12,7 @@ const SMALL: [Component<'_>; 2] = [
         file: "standin.wasm",
         inputs: &["guest/src", "guest/Cargo.toml"],
         folder: "",
+        hot: true,
     },
     Component {
         package: "standin-policy-baseline",
@@ -19,6 +20,7 @@ const SMALL: [Component<'_>; 2] = [
         file: "baseline.wasm",
         inputs: &["policies/baseline"],
         folder: "",
+        hot: true,
     },
 ];
 
@@ -29,6 +31,7 @@ const ENGINES: [Component<'_>; 2] = [
         file: "cedar.wasm",
         inputs: &["policies/engine", "policies/cedar/src", "policies/cedar/Cargo.toml"],
         folder: "",
+        hot: false,
     },
     Component {
         package: "standin-policy-rego",
@@ -36,6 +39,7 @@ const ENGINES: [Component<'_>; 2] = [
         file: "rego.wasm",
         inputs: &["policies/engine", "policies/rego/src", "policies/rego/Cargo.toml"],
         folder: "rego",
+        hot: false,
     },
 ];
 

@@ -9,6 +9,7 @@ const COMPONENTS: [Component<'_>; 2] = [
         file: "hostile.wasm",
         inputs: &["tests/guests/hostile"],
         folder: "",
+        hot: false,
     },
     Component {
         package: "standin-policy-zoo",
@@ -16,6 +17,7 @@ const COMPONENTS: [Component<'_>; 2] = [
         file: "zoo.wasm",
         inputs: &["tests/guests/policy-zoo"],
         folder: "",
+        hot: false,
     },
 ];
 

@@ -4,6 +4,8 @@
 //! `<target>/components`, so that its cache survives and the outer build's lock is never waited for.
 
 mod names;
+mod optimise;
+mod sections;
 mod watch;
 
 use std::env;
@@ -68,6 +70,9 @@ pub struct Component<'a> {
     /// Where it is built, below `<target>/components`. Those of one folder share their dependencies and wait for each other; large ones that
     /// have little in common are built side by side in folders of their own.
     pub folder: &'a str,
+    /// Whether its code is on the way of every request: then [`wasm-opt`](https://github.com/WebAssembly/binaryen) goes over it where that is
+    /// installed, and where not the build says so.
+    pub hot: bool,
 }
 
 /// Builds a component and copies it to `OUT_DIR/<file>`; returns that path.
@@ -75,7 +80,7 @@ pub struct Component<'a> {
 /// # Errors
 /// Where cargo cannot be run, the build fails or the artifact cannot be copied.
 pub fn build(component: Component<'_>) -> Result<PathBuf, BuildError> {
-    let Component { package, purpose, file, inputs, folder } = component;
+    let Component { package, purpose, file, inputs, folder, hot } = component;
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let root = workspace_root(&PathBuf::from(variable("CARGO_MANIFEST_DIR")?));
     for input in inputs.iter().chain(&["Cargo.toml", "Cargo.lock", "wit"]) {
@@ -102,8 +107,14 @@ pub fn build(component: Component<'_>) -> Result<PathBuf, BuildError> {
     let artifact = target_dir.join(TARGET).join("component").join(format!("{}.wasm", package.replace('-', "_")));
     let copy = out_dir.join(file);
     let failed = |source| BuildError::Copy { path: artifact.clone(), source };
-    let component = fs::read(&artifact).map_err(failed)?;
-    fs::write(&copy, names::strip(component)).map_err(failed)?;
+    let mut component = names::strip(fs::read(&artifact).map_err(failed)?);
+    if hot {
+        match optimise::optimise(&component, &out_dir, package) {
+            Ok(optimised) => component = optimised,
+            Err(why) => println!("cargo::warning={package} is as the compiler made it: {why}"),
+        }
+    }
+    fs::write(&copy, component).map_err(failed)?;
     Ok(copy)
 }
 

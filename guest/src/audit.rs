@@ -1,6 +1,6 @@
 //! One event an attempt: what the component adds to what the host records itself.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::caller::Caller;
@@ -20,8 +20,6 @@ pub struct Attempt {
     correlation_id: String,
     settings: System,
     now: u64,
-    last: u64,
-    stages: Vec<(&'static str, u64)>,
     asked: Asked,
     requester: Option<String>,
     target: Option<Found>,
@@ -70,17 +68,6 @@ struct Event<'a> {
     reasons: Vec<[&'a str; 2]>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     shortened: bool,
-    stages_us: Stages<'a>,
-}
-
-/// Microseconds by the name of the stage.
-#[derive(Clone, Copy)]
-struct Stages<'a>(&'a [(&'static str, u64)]);
-
-impl Serialize for Stages<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
-    }
 }
 
 impl Attempt {
@@ -96,8 +83,6 @@ impl Attempt {
             correlation_id: request.correlation_id.clone(),
             settings: ports.settings(),
             now: ports.now(),
-            last: ports.micros(),
-            stages: Vec::new(),
             asked: Asked {
                 subject,
                 audience: request.audience.clone(),
@@ -130,13 +115,6 @@ impl Attempt {
     /// When the request began, in Unix seconds.
     pub fn now(&self) -> u64 {
         self.now
-    }
-
-    /// Ends a stage.
-    pub fn stage(&mut self, name: &'static str, ports: &impl Ports) {
-        let micros = ports.micros();
-        self.stages.push((name, micros.saturating_sub(self.last)));
-        self.last = micros;
     }
 
     /// The caller is known.
@@ -199,7 +177,6 @@ impl Attempt {
             dropped: None,
             reasons: reasons.iter().map(|reason| [reason.rule.as_str(), reason.text.as_str()]).collect(),
             shortened: false,
-            stages_us: Stages(&self.stages),
         }
     }
 

@@ -49,7 +49,7 @@ fn dry_run(ports: &impl Ports, attempt: &mut Attempt, mut request: Request, page
     let bounded = pipeline::bound(ports, attempt, found, &request)?;
     page.write("ceilings", ceilings(bounded.ceiling()));
     page.write("dropped", json!(bounded.ceiling().dropped));
-    let target = pipeline::within(ports, attempt, bounded)?;
+    let target = bounded.within()?;
     let permit = pipeline::evaluate(ports, attempt, target, &request)?;
     page.write("ceilings", ceilings(permit.ceiling()));
     page.write("granted", json!(permit.grant()));

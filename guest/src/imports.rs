@@ -1,6 +1,6 @@
 //! The ports, implemented over the component's imports.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::standin::obo::{audit, decision_point, directory, keys, registry, store};
 use crate::ports::{
@@ -13,25 +13,12 @@ use crate::ports::{
 const REVOCATION: &str = "revocation";
 
 /// Everything outside the component.
-pub(crate) struct Imports {
-    start: Instant,
-}
-
-impl Imports {
-    #[expect(clippy::disallowed_methods, reason = "this is the Clock port: the host supplies the WASI clock")]
-    pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
-    }
-}
+pub(crate) struct Imports;
 
 impl Clock for Imports {
     #[expect(clippy::disallowed_methods, reason = "this is the Clock port: the host supplies the WASI clock")]
     fn now(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-    }
-
-    fn micros(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 

@@ -45,7 +45,7 @@ impl Flow {
 ///
 /// # Errors
 /// Where the permit has expired, or the host does not sign.
-pub fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Attempt) -> Result<Minted, Problem> {
+pub fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &Attempt) -> Result<Minted, Problem> {
     match permit.grant().flow {
         Flow::Local => local::mint(ports, permit, attempt),
     }

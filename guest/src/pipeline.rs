@@ -71,8 +71,8 @@ fn resolve_as(ports: &impl Ports, mut request: Request, client: Option<&str>) ->
 /// # Errors
 /// A recorded denial.
 pub fn evaluate_policy<P: Ports>(ports: &P, resolution: Resolution) -> Result<Permission<P::Approval>, Denial> {
-    let Resolution { mut attempt, target, request } = resolution;
-    match evaluate(ports, &mut attempt, target, &request) {
+    let Resolution { attempt, target, request } = resolution;
+    match evaluate(ports, &attempt, target, &request) {
         Ok(permit) => Ok(Permission { attempt, permit }),
         Err(problem) => Err(Denial { failure: attempt.failed(ports, &problem), reasons: problem.reasons }),
     }
@@ -83,8 +83,8 @@ pub fn evaluate_policy<P: Ports>(ports: &P, resolution: Resolution) -> Result<Pe
 /// # Errors
 /// A recorded failure.
 pub fn mint<P: Ports>(ports: &P, permission: Permission<P::Approval>) -> Result<Minted, Failure> {
-    let Permission { mut attempt, permit } = permission;
-    mint::mint(ports, permit, &mut attempt).map_err(|problem| attempt.failed(ports, &problem))
+    let Permission { attempt, permit } = permission;
+    mint::mint(ports, permit, &attempt).map_err(|problem| attempt.failed(ports, &problem))
 }
 
 /// The three in one call.
@@ -132,8 +132,7 @@ fn resolve(
     }
     let found = find(ports, attempt, caller, &request)?;
     let bounded = bound(ports, attempt, found, &request)?;
-    let target = within(ports, attempt, bounded)?;
-    Ok((target, request))
+    Ok((bounded.within()?, request))
 }
 
 pub(crate) fn authenticate(ports: &impl Ports, attempt: &mut Attempt, request: &mut Request) -> Result<Caller, Problem> {
@@ -141,7 +140,6 @@ pub(crate) fn authenticate(ports: &impl Ports, attempt: &mut Attempt, request: &
     let credential = std::mem::replace(&mut request.caller, Credential::Attested(String::new()));
     let caller = caller::authenticate(ports, attempt.settings(), attempt.now(), credential)?;
     attempt.authenticated(&caller);
-    attempt.stage("authenticate", ports);
     Ok(caller)
 }
 
@@ -155,19 +153,11 @@ pub(crate) fn bound(ports: &impl Ports, attempt: &Attempt, found: Found, request
     found.bounded(ports, attempt.settings(), attempt.now(), request)
 }
 
-pub(crate) fn within(ports: &impl Ports, attempt: &mut Attempt, bounded: Bounded) -> Result<Target, Problem> {
-    let target = bounded.within()?;
-    attempt.stage("resolve", ports);
-    Ok(target)
-}
-
 pub(crate) fn evaluate<P: Ports>(
     ports: &P,
-    attempt: &mut Attempt,
+    attempt: &Attempt,
     target: Target,
     request: &Request,
 ) -> Result<Permit<P::Approval>, Problem> {
-    let permit = policy::evaluate(ports, attempt.settings(), target, request, Flow::Local)?;
-    attempt.stage("policy", ports);
-    Ok(permit)
+    policy::evaluate(ports, attempt.settings(), target, request, Flow::Local)
 }

@@ -18,8 +18,6 @@ pub use crate::bindings::standin::obo::types::{
 pub trait Clock {
     /// Seconds since the Unix epoch.
     fn now(&self) -> u64;
-    /// Microseconds since some fixed moment; never goes back.
-    fn micros(&self) -> u64;
 }
 
 /// Randomness.

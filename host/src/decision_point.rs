@@ -12,7 +12,7 @@ use crate::bindings::types::Effect;
 pub use crate::bindings::types::{Input, Verdict};
 use crate::clock::Clock;
 use crate::door::{Crowded, Turn};
-use crate::evidence::{Evidence, SeenDecision, SeenOrigin};
+use crate::evidence::{Evidence, SeenDecision, SeenOrigin, Stage};
 use crate::registry::Registry;
 use crate::tape::{Completed, Completes, Taped};
 
@@ -90,6 +90,7 @@ impl DecisionPointView<'_> {
     /// Completes the question, examines it, asks the policies, and approves what is both proven and permitted.
     async fn decide(&mut self, mut input: Input) -> Result<(Verdict, String, Option<Approval>), JudgeError> {
         self.evidence.spend_decision().map_err(|why| JudgeError::Other(Some(why.to_string())))?;
+        self.evidence.stages.end(Stage::Resolve, self.ctx.clock.monotonic());
         limits::question(&input)?;
         limits::edge(&self.evidence.edge)?;
         let now = self.ctx.clock.now().as_secs();
@@ -169,7 +170,9 @@ pub(crate) fn ask(
 
 impl crate::bindings::decision_point::Host for DecisionPointView<'_> {
     async fn judge(&mut self, input: Input) -> wasmtime::Result<Result<Judged, JudgeError>> {
-        let (verdict, module_digest, approval) = match self.decide(input).await {
+        let decided = self.decide(input).await;
+        self.evidence.stages.end(Stage::Policy, self.ctx.clock.monotonic());
+        let (verdict, module_digest, approval) = match decided {
             Ok(decided) => decided,
             Err(why) => return Ok(Err(why)),
         };

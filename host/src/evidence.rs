@@ -1,11 +1,15 @@
 //! What the host itself has seen proven during one request. The component's word counts for nothing here: imports write into
 //! this as they answer, and `approval` reads it.
 
+mod stages;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use standin_guest::id;
 
+pub(crate) use self::stages::{Stage, Stages};
 use crate::bindings::directory::{Account, Machine, User, UserKey};
 use crate::bindings::types::{Attribute, Input, Verdict};
 use crate::presented::Presented;
@@ -129,11 +133,18 @@ pub struct Evidence {
     pub refused: Vec<String>,
     /// For every question about a user, where its answer stands among `users`.
     user_answers: Vec<Option<usize>>,
+    /// How long what came to its end took.
+    pub(crate) stages: Stages,
     lookups: usize,
     decisions: usize,
 }
 
 impl Evidence {
+    /// Nothing seen yet of a request that begins now.
+    pub(crate) fn begun(now: Duration) -> Self {
+        Self { stages: Stages::begun(now), ..Self::default() }
+    }
+
     /// Counts one more question to the host.
     ///
     /// # Errors

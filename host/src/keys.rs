@@ -33,7 +33,7 @@ use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::claimed::Identity;
 use crate::clock::{Clock, Entropy};
 use crate::door::Crowded;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Stage};
 use crate::guessing::Asker;
 use crate::record;
 use crate::registry::{Algorithm, Registry};
@@ -140,6 +140,7 @@ impl KeysView<'_> {
         let now = self.ctx.clock.now().as_secs();
         let covered = approval.cover(purpose, claims, now, &self.token_id()?).map_err(|refusal| self.refuse(refusal))?;
         self.check_lineage(&approval).await?;
+        self.evidence.stages.end(Stage::Mint, self.ctx.clock.monotonic());
         let announced = self.record(&approval, &covered, event).await?;
         // The audience's registration chooses the key, never the component.
         let signing = self.ctx.keys.sign(approval.algorithm(), typ(purpose), &covered.claims);
@@ -321,6 +322,7 @@ impl crate::bindings::keys::Host for KeysView<'_> {
         let is_right = secret.len() <= MAX_TEXT && is_secret(&secret, &self.ctx.registry.secret_digests(&client_id));
         if is_right {
             self.evidence.saw_caller(&client_id);
+            self.evidence.stages.end(Stage::Authenticate, self.ctx.clock.monotonic());
             asker.succeeded(&client_id);
             asker.turn.known(&client_id).await;
         } else {

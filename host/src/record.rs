@@ -10,7 +10,7 @@ use standin_guest::error::{NOT_RELEASED, is_hosts_own};
 
 use self::json::{Asked, Decision, Granted, Origin, Requester};
 use crate::approval::{Approval, Covered};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Stages};
 
 pub(crate) use self::json::Judged;
 pub(crate) use self::policy::{Difference, SlotChange, policy_change};
@@ -84,6 +84,8 @@ struct Minted<'a> {
     earlier_decisions: Vec<Decision<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     refused_signatures: &'a [String],
+    #[serde(skip_serializing_if = "Stages::is_empty")]
+    stages_us: &'a Stages,
     detail: &'a Map<String, Value>,
 }
 
@@ -128,6 +130,7 @@ pub fn minted(
         left_out: &decision.left_out,
         earlier_decisions: earlier(evidence),
         refused_signatures: &evidence.refused,
+        stages_us: &evidence.stages,
         detail: &component_event(detail)?,
     };
     Ok(Event { json: encode(&event)?, anonymous: None })
@@ -166,6 +169,8 @@ struct Attempt<'a> {
     earlier_decisions: Vec<Decision<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     refused_signatures: &'a [String],
+    #[serde(skip_serializing_if = "Stages::is_empty")]
+    stages_us: &'a Stages,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a Map<String, Value>>,
 }
@@ -251,6 +256,7 @@ fn write(
         decision: evidence.decision.as_deref().map(Decision::of),
         earlier_decisions: earlier(evidence),
         refused_signatures: &evidence.refused,
+        stages_us: &evidence.stages,
         detail,
     };
     Ok(Event { json: encode(&event)?, anonymous })

@@ -10,7 +10,7 @@ pub use self::memory::Registrations;
 use crate::approval::identified;
 pub use crate::bindings::registry::{Audience, Client, Issuer, IssuerRole, ScopeMode, Step, SubjectKind, SubjectMapping, System};
 use crate::clock::Clock;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Stage};
 use crate::guessing::Asker;
 use crate::tape::Taped;
 
@@ -183,6 +183,7 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
         let client = self.ctx.registry.find_client(&id)?;
         if client.attested && self.evidence.is_attested(&id) {
             self.evidence.saw_vouched();
+            self.evidence.stages.end(Stage::Authenticate, self.ctx.clock.monotonic());
         }
         Some(Arc::unwrap_or_clone(client))
     }
@@ -193,6 +194,7 @@ impl crate::bindings::registry::Host for RegistryView<'_> {
         if let Some(client) = shown
             && self.evidence.saw_identity(&client.id)
         {
+            self.evidence.stages.end(Stage::Authenticate, clock.monotonic());
             asker.turn.recognise(&client.id);
             asker.succeeded(&client.id);
         }

@@ -294,7 +294,8 @@ impl Standin {
             Err(error) => return Err(inner.shared.sandbox_failed(&Evidence::default(), &correlation_id, &error).await),
         };
         let asker = Asker { turn: place.turn(), peer, guessing: Some(Arc::clone(&inner.shared.guessing)) };
-        sandbox.state().begin(inner.shared.contexts(&snapshot, correlation_id.clone(), asker), tape.clone());
+        let contexts = inner.shared.contexts(&snapshot, correlation_id.clone(), asker);
+        sandbox.state().begin(contexts, tape.clone(), inner.shared.clock.monotonic());
         let left = self.left(since);
         Ok(Call::new(Arc::clone(&inner.shared), inner.supply.clone(), correlation_id, sandbox, tape, place, left))
     }

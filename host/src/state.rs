@@ -1,6 +1,7 @@
 //! What one sandbox carries: the contexts of its imports, and what the host has seen proven in the request it serves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::{Linker, ResourceTable};
 
@@ -40,12 +41,12 @@ impl RequestState {
         Self { parts, table: ResourceTable::new(), tape: Tape::default(), evidence: Evidence::default(), contexts }
     }
 
-    /// Puts the parts of one request in place of those of another; nothing of the other is left.
-    pub(crate) fn begin(&mut self, contexts: Contexts, tape: Tape) {
+    /// Puts the parts of one request, which begins now by the monotonic clock, in place of those of another; nothing of the other is left.
+    pub(crate) fn begin(&mut self, contexts: Contexts, tape: Tape, now: Duration) {
         self.contexts = contexts;
         self.tape = tape;
         self.table = ResourceTable::new();
-        self.evidence = Evidence::default();
+        self.evidence = Evidence::begun(now);
     }
 }
 

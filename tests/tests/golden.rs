@@ -64,11 +64,11 @@ impl Golden {
         for path in ["/jti", "/policy"] {
             blank(&mut claims, path);
         }
-        for path in ["/seq", "/prev", "/jti", "/policy", "/detail/granted/policy", "/detail/stages_us/authenticate"] {
+        for path in ["/seq", "/prev", "/jti", "/policy", "/detail/granted/policy", "/stages_us/authenticate"] {
             blank(&mut event, path);
         }
         for stage in ["resolve", "policy", "mint"] {
-            blank(&mut event, &format!("/detail/stages_us/{stage}"));
+            blank(&mut event, &format!("/stages_us/{stage}"));
         }
         // A provisional subject's digest depends on keys, an earlier token's `jti` on what was minted before.
         let digest = claims["sub"].as_str().and_then(|sub| sub.strip_prefix("provisional:acme:")).map(str::to_owned);
@@ -171,7 +171,7 @@ async fn the_events_of_refusals() {
         let failure = golden.standin.mint_on_behalf(Request { correlation_id: name.to_owned(), ..request }).await.unwrap_err();
         let mut events = golden.world.audit_of(name);
         assert_eq!(events.len(), 1, "{events:?}");
-        for path in ["/seq", "/prev", "/detail/stages_us/authenticate", "/detail/stages_us/resolve"] {
+        for path in ["/seq", "/prev", "/stages_us/authenticate", "/stages_us/resolve"] {
             blank(&mut events[0], path);
         }
         let wire = json!({ "code": failure.code, "oauth_error": failure.oauth_error, "status": failure.status, "message": failure.message });

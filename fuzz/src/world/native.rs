@@ -112,10 +112,6 @@ impl Clock for Native<'_> {
     fn now(&self) -> u64 {
         Still.now().as_secs()
     }
-
-    fn micros(&self) -> u64 {
-        0
-    }
 }
 
 impl Random for Native<'_> {

@@ -55,14 +55,13 @@ fn one_or_many<S: Serializer>(aud: &&[String], serializer: S) -> Result<S::Ok, S
 }
 
 /// Builds the claims, has the host check, record and sign them.
-pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &mut Attempt) -> Result<Minted, Problem> {
+pub(super) fn mint<P: Ports>(ports: &P, permit: Permit<P::Approval>, attempt: &Attempt) -> Result<Minted, Problem> {
     let now = ports.now();
     let (target, grant, approval) = permit.redeem(now)?;
     let claims = claims(attempt.settings(), now, &target, &grant)?;
     let expires_in = u32::try_from(claims.exp.saturating_sub(claims.iat)).unwrap_or(grant.ttl);
     let expires_at = claims.exp;
     let claims = write(&claims)?;
-    attempt.stage("mint", ports);
     let event = attempt.permitted(target.ceiling());
     let signed = ports.sign(approval, Purpose::AccessToken, &claims, &event);
     let token = signed.map_err(|error| match error {

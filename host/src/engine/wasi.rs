@@ -57,7 +57,8 @@ enum Sources {
 
 /// The WASI of one sandbox.
 pub(crate) struct Wasi {
-    ctx: WasiCtx,
+    /// Made when something asks for it: an honest component never does.
+    ctx: Option<WasiCtx>,
     table: ResourceTable,
     sources: Sources,
     random_left: usize,
@@ -77,7 +78,7 @@ impl Wasi {
     fn new(sources: Sources) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { ctx: WasiCtxBuilder::new().allow_tcp(false).allow_udp(false).build(), table, sources, random_left: RANDOM_BYTES }
+        Self { ctx: None, table, sources, random_left: RANDOM_BYTES }
     }
 
     /// A new request begins: its allowance of random bytes is whole.
@@ -112,7 +113,8 @@ impl Wasi {
 
 impl WasiView for Wasi {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+        let empty = || WasiCtxBuilder::new().allow_tcp(false).allow_udp(false).build();
+        WasiCtxView { ctx: self.ctx.get_or_insert_with(empty), table: &mut self.table }
     }
 }
 
