@@ -1,6 +1,6 @@
 //! Names for debuggers, which `strip` leaves in the outer layer of a component.
 
-use crate::sections::{Section, join, split};
+use crate::sections::{join, split};
 
 /// The custom section that holds them (component model, "Binary Format").
 const SECTION: &[u8] = b"component-name";
@@ -17,7 +17,7 @@ pub(crate) fn strip(component: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sections::CUSTOM;
+    use crate::sections::{CUSTOM, Section};
 
     const PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 

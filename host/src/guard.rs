@@ -112,6 +112,46 @@ pub(crate) fn check_private_folder(folder: BorrowedFd<'_>) -> Result<(), GuardEr
     check(folder, 0, is_ours)
 }
 
+/// Mode of a folder of our own.
+pub(crate) const OWN_FOLDER: u32 = 0o700;
+
+/// Why a folder is not our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotOurOwn {
+    /// It cannot be made, opened or looked at.
+    Io(Errno),
+    /// It is another user's.
+    Owner,
+    /// Others may enter it.
+    Mode(u32),
+}
+
+/// Opens a folder that nobody but the user this runs as may enter. A link in its place is not followed.
+///
+/// # Errors
+/// Where it is none such.
+pub(crate) fn open_own_folder(path: &Path) -> Result<OwnedFd, NotOurOwn> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(NotOurOwn::Io)?;
+    let stat = rustix::fs::fstat(&folder).map_err(NotOurOwn::Io)?;
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(NotOurOwn::Owner);
+    }
+    // Some take over from the folder around them that their files are of that one's group, which lets nobody in.
+    if stat.st_mode & 0o777 == OWN_FOLDER { Ok(folder) } else { Err(NotOurOwn::Mode(stat.st_mode & 0o7777)) }
+}
+
+/// The same, but makes it where there is none.
+///
+/// # Errors
+/// Where that cannot be done, or what is there is none such.
+pub(crate) fn make_own_folder(path: &Path) -> Result<OwnedFd, NotOurOwn> {
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(OWN_FOLDER)) {
+        Ok(()) | Err(Errno::EXIST) => open_own_folder(path),
+        Err(errno) => Err(NotOurOwn::Io(errno)),
+    }
+}
+
 /// Whether this user is one whose files are ours.
 pub(crate) fn is_ours(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
@@ -194,6 +234,25 @@ mod tests {
         chmod(&there, 0o755);
         chmod(&there.join("file"), 0o622);
         assert!(matches!(open(&link), Err(GuardError::Writable { mode: 0o622 })));
+    }
+
+    #[test]
+    fn a_folder_of_our_own_is_nobody_elses() {
+        let home = tempfile::tempdir().unwrap();
+        let (own, link) = (home.path().join("own"), home.path().join("link"));
+        assert_eq!(open_own_folder(&own).err(), Some(NotOurOwn::Io(Errno::NOENT)));
+        make_own_folder(&own).unwrap();
+        open_own_folder(&own).unwrap();
+        chmod(&own, 0o2700);
+        make_own_folder(&own).unwrap();
+        for mode in [0o750, 0o701, 0o500] {
+            chmod(&own, mode);
+            assert_eq!(make_own_folder(&own).err(), Some(NotOurOwn::Mode(mode)));
+        }
+        chmod(&own, 0o700);
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        assert!(matches!(make_own_folder(&link), Err(NotOurOwn::Io(_))));
+        assert!(matches!(make_own_folder(&own.join("a").join("b")), Err(NotOurOwn::Io(Errno::NOENT))));
     }
 
     #[test]

@@ -10,30 +10,18 @@ use rustix::io::Errno;
 
 use super::{ImageError, Unusable};
 use crate::clock::{Entropy as _, SystemEntropy};
+use crate::guard::{self, NotOurOwn};
 
-/// Mode of a folder.
-pub(super) const FOLDER_MODE: u32 = 0o700;
 /// Mode of a file.
 pub(super) const FILE_MODE: u32 = 0o600;
 
 /// Opens a folder that is ours alone, or makes it.
 pub(super) fn open(path: &Path) -> Result<OwnedFd, ImageError> {
-    let failed = |source: Errno| ImageError::Folder { path: path.into(), source: source.into() };
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-    let stat = rustix::fs::fstat(&folder).map_err(failed)?;
-    if !is_our_own(&stat) {
-        return Err(ImageError::Owner(path.into()));
-    }
-    // A folder takes over from the one around it that its files are of that one's group, which lets nobody in.
-    if stat.st_mode & 0o777 != FOLDER_MODE {
-        return Err(ImageError::Mode { path: path.into(), mode: stat.st_mode & 0o7777 });
-    }
-    Ok(folder)
+    guard::make_own_folder(path).map_err(|why| match why {
+        NotOurOwn::Io(source) => ImageError::Folder { path: path.into(), source: source.into() },
+        NotOurOwn::Owner => ImageError::Owner(path.into()),
+        NotOurOwn::Mode(mode) => ImageError::Mode { path: path.into(), mode },
+    })
 }
 
 /// A file that is ours alone, and its length.

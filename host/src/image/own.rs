@@ -12,10 +12,10 @@ use std::path::Path;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::folder::{self, FOLDER_MODE};
+use super::folder;
 use super::{ImageCache, ImageError, Room, Unusable};
 use crate::clock::Entropy;
-use crate::guard;
+use crate::guard::{self, OWN_FOLDER};
 
 /// Our folder among the user's caches.
 const FOLDER: &str = "standin";
@@ -33,7 +33,7 @@ impl ImageCache {
     /// Where one of the folders cannot be made, belongs to somebody else or is open to others, or there is no key.
     pub fn of_user(caches: &Path, entropy: &dyn Entropy) -> Result<Self, ImageError> {
         check(caches)?;
-        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(caches);
+        let made = DirBuilder::new().recursive(true).mode(OWN_FOLDER).create(caches);
         made.map_err(|source| ImageError::Folder { path: caches.into(), source })?;
         let path = caches.join(FOLDER);
         let own = folder::open(&path)?;

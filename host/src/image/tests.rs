@@ -3,8 +3,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 
 use proptest::prelude::*;
 
-use super::folder::{FILE_MODE as IMAGE_MODE, FOLDER_MODE};
+use super::folder::FILE_MODE as IMAGE_MODE;
 use super::*;
+use crate::guard::OWN_FOLDER;
 
 fn component() -> Vec<u8> {
     wat::parse_str("(component)").unwrap()
@@ -42,7 +43,7 @@ fn a_second_load_uses_the_same_file() {
     let before = fs::metadata(&path).unwrap().ino();
     load(&engine, Some(&cache), &component()).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), before);
-    assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777, FOLDER_MODE);
+    assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o7777, OWN_FOLDER);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Mode of the folder.
-const FOLDER_MODE: u32 = 0o700;
+use crate::guard::{self, NotOurOwn};
+
 /// Mode of a tape.
 const TAPE_MODE: u32 = 0o600;
 /// How the name of a tape ends.
@@ -47,6 +47,17 @@ pub enum FolderError {
     },
 }
 
+impl FolderError {
+    fn of(path: &Path, why: NotOurOwn) -> Self {
+        let path = path.to_owned();
+        match why {
+            NotOurOwn::Io(errno) => Self::Io { path, source: errno.into() },
+            NotOurOwn::Owner => Self::Owner(path),
+            NotOurOwn::Mode(mode) => Self::Mode { path, mode },
+        }
+    }
+}
+
 /// Of the tapes of known callers, the part that those of strangers may have besides: whoever is nobody must not push out what
 /// others did.
 const STRANGERS_PART: usize = 10;
@@ -78,13 +89,7 @@ impl Folder {
     /// Opens the folder, or makes it.
     pub(super) fn open(path: &Path, most: usize, age: Duration) -> Result<Self, FolderError> {
         let failed = |errno: Errno| FolderError::Io { path: path.to_owned(), source: errno.into() };
-        match rustix::fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        check(path, &fd)?;
+        let fd = guard::make_own_folder(path).map_err(|why| FolderError::of(path, why))?;
         let (mut tapes, parts) = list(&fd).map_err(failed)?;
         // What a crash left half written is nobody's.
         for part in parts {
@@ -98,11 +103,9 @@ impl Folder {
 
     /// Whether tapes could be kept here, without making or changing anything.
     pub(super) fn check(path: &Path) -> Result<(), FolderError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(fd) => check(path, &fd),
-            Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(FolderError::Io { path: path.to_owned(), source: errno.into() }),
+        match guard::open_own_folder(path) {
+            Ok(_) | Err(NotOurOwn::Io(Errno::NOENT)) => Ok(()),
+            Err(why) => Err(FolderError::of(path, why)),
         }
     }
 
@@ -176,15 +179,6 @@ impl Shelf {
             }
         }
     }
-}
-
-fn check(path: &Path, fd: &OwnedFd) -> Result<(), FolderError> {
-    let stat = rustix::fs::fstat(fd).map_err(|errno| FolderError::Io { path: path.to_owned(), source: errno.into() })?;
-    if stat.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(FolderError::Owner(path.to_owned()));
-    }
-    let mode = stat.st_mode & 0o7777;
-    if mode == FOLDER_MODE { Ok(()) } else { Err(FolderError::Mode { path: path.to_owned(), mode }) }
 }
 
 /// The tapes in the folder, and the half-written ones. What has another name is not ours to count or to delete.
