@@ -84,7 +84,7 @@ pub fn build(component: Component<'_>) -> Result<PathBuf, BuildError> {
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let root = workspace_root(&PathBuf::from(variable("CARGO_MANIFEST_DIR")?));
     for input in inputs.iter().chain(&["Cargo.toml", "Cargo.lock", "wit"]) {
-        println!("cargo:rerun-if-changed={}", root.join(input).display());
+        println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let target_dir = target_dir(&out_dir).join("components").join(folder);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -110,7 +110,12 @@ pub fn build(component: Component<'_>) -> Result<PathBuf, BuildError> {
     let mut component = names::strip(fs::read(&artifact).map_err(failed)?);
     if hot {
         match optimise::optimise(&component, &out_dir, package) {
-            Ok(optimised) => component = optimised,
+            Ok(optimised) => {
+                component = optimised;
+                for tool in optimise::tool() {
+                    println!("cargo::rerun-if-changed={}", tool.display());
+                }
+            }
             Err(why) => println!("cargo::warning={package} is as the compiler made it: {why}"),
         }
     }

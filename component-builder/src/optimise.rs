@@ -1,8 +1,9 @@
 //! What `wasm-opt` of Binaryen makes of a component's code where it is installed: less of it, and faster.
 
+use std::env;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::sections::{CORE_MODULE, Section, join, split};
@@ -26,7 +27,7 @@ const ARGUMENTS: [&str; 8] = [
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotOptimised {
     /// The tool is not there.
-    #[error("without {TOOL} (package binaryen) it is a quarter larger, and slower by some percent")]
+    #[error("without {TOOL} (package binaryen) it is a quarter larger, and slower by some percent; once that is there: `touch host/build.rs`")]
     Missing,
     /// It failed.
     #[error("{TOOL} failed: {0}")]
@@ -37,6 +38,11 @@ pub(crate) enum NotOptimised {
     /// There is no code in it.
     #[error("it holds no core module")]
     NoModule,
+}
+
+/// Where the tool is: another version makes another component.
+pub(crate) fn tool() -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(TOOL)).find(|tool| tool.is_file())
 }
 
 /// The component with the largest of its core modules, which is the program, made better; the others only join it to the rest. `scratch` is a

@@ -46,7 +46,7 @@ pub fn holds(data: &[u8]) {
 
 fn has_places(data: &[u8], faults: &[standin::directory::import::BadRow]) {
     assert!(!faults.is_empty());
-    // What a bad row has may be JSON, but no value here: a number beyond all, or brackets without end.
+    // A bad row may have JSON that `Value` does not take: a number too large for f64, or nesting beyond serde_json's limit.
     let Ok(document) = serde_json::from_slice::<Value>(data) else { return };
     for fault in faults {
         let rows = document.get(fault.list.name()).and_then(Value::as_array).map_or(0, Vec::len);

@@ -14,7 +14,7 @@ pub fn holds(data: &[u8]) {
     let Ok(set) = KeySet::parse(data) else { return };
     assert!(data.len() <= MAX_SET_BYTES);
     let text = std::str::from_utf8(data).expect("what was read is UTF-8");
-    // Where nobody looks there may be what is JSON, but no value here: a number beyond all, or brackets without end.
+    // Where nobody looks there may be JSON that `Value` does not take: a number too large for f64, or nesting beyond serde_json's limit.
     let Ok(document) = serde_json::from_str::<Value>(text.strip_prefix('\u{feff}').unwrap_or(text)) else { return };
     let keys = document.get("keys").and_then(Value::as_array).expect("a set has keys");
     assert!(keys.len() <= MAX_SET_KEYS && set.len() + set.left_out().len() <= keys.len());

@@ -19,12 +19,12 @@ impl obo::Guest for Component {
     type Permit = Permit;
 
     fn resolve_target(request: Request) -> Result<obo::Target, Failure> {
-        pipeline::resolve_target(&Imports, request).map(|resolution| obo::Target::new(Target(resolution)))
+        pipeline::resolve_target(&Imports::default(), request).map(|resolution| obo::Target::new(Target(resolution)))
     }
 
     fn evaluate_policy(target: obo::Target) -> Result<obo::Decision, Failure> {
         let Target(resolution) = target.into_inner();
-        Ok(match pipeline::evaluate_policy(&Imports, resolution) {
+        Ok(match pipeline::evaluate_policy(&Imports::default(), resolution) {
             Ok(permission) => obo::Decision::Permit(obo::Permit::new(Permit(permission))),
             Err(denial) => obo::Decision::Deny(obo::Denial { failure: denial.failure, reasons: denial.reasons }),
         })
@@ -32,15 +32,15 @@ impl obo::Guest for Component {
 
     fn mint(permit: obo::Permit) -> Result<Minted, Failure> {
         let Permit(permission) = permit.into_inner();
-        pipeline::mint(&Imports, permission)
+        pipeline::mint(&Imports::default(), permission)
     }
 
     fn mint_on_behalf(request: Request) -> Result<Minted, Failure> {
-        pipeline::mint_on_behalf(&Imports, request)
+        pipeline::mint_on_behalf(&Imports::default(), request)
     }
 
     fn explain(request: Request) -> Result<String, Failure> {
-        crate::explain::explain(&Imports, request)
+        crate::explain::explain(&Imports::default(), request)
     }
 }
 
@@ -86,7 +86,7 @@ impl obo::GuestPermit for Permit {
 
 impl endpoint::Guest for Component {
     fn handle(request: endpoint::HttpRequest) -> endpoint::HttpResponse {
-        crate::endpoint::handle(&Imports, &request)
+        crate::endpoint::handle(&Imports::default(), &request)
     }
 }
 

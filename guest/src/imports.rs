@@ -1,5 +1,6 @@
 //! The ports, implemented over the component's imports.
 
+use std::cell::OnceCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::standin::obo::{audit, decision_point, directory, keys, registry, store};
@@ -12,8 +13,12 @@ use crate::ports::{
 /// The space of the store that holds the names of revoked tokens.
 const REVOCATION: &str = "revocation";
 
-/// Everything outside the component.
-pub(crate) struct Imports;
+/// Everything outside the component, for one call into it.
+#[derive(Default)]
+pub(crate) struct Imports {
+    /// They are the same from its beginning to its end.
+    settings: OnceCell<System>,
+}
 
 impl Clock for Imports {
     #[expect(clippy::disallowed_methods, reason = "this is the Clock port: the host supplies the WASI clock")]
@@ -64,7 +69,7 @@ impl Directory for Imports {
 
 impl Registry for Imports {
     fn settings(&self) -> System {
-        registry::settings()
+        self.settings.get_or_init(registry::settings).clone()
     }
 
     fn find_client(&self, id: &str) -> Option<Client> {

@@ -133,7 +133,7 @@ pub struct Evidence {
     pub refused: Vec<String>,
     /// For every question about a user, where its answer stands among `users`.
     user_answers: Vec<Option<usize>>,
-    /// How long what came to its end took.
+    /// How long each stage took that has ended.
     pub(crate) stages: Stages,
     lookups: usize,
     decisions: usize,

@@ -15,6 +15,8 @@ use crate::bounded;
 
 /// Others may enter names here, but not replace or remove those of somebody else.
 const STICKY: u32 = 0o1000;
+/// Mode of a folder of our own.
+pub(crate) const OWN_FOLDER: u32 = 0o700;
 
 /// Why a file or folder is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +44,17 @@ pub enum GuardError {
         /// What is wrong with it.
         source: Box<Self>,
     },
+}
+
+/// Why a folder is not our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotOurOwn {
+    /// It cannot be made, opened or looked at.
+    Io(Errno),
+    /// It is another user's.
+    Owner,
+    /// Others may enter it.
+    Mode(u32),
 }
 
 impl From<io::Error> for GuardError {
@@ -112,20 +125,6 @@ pub(crate) fn check_private_folder(folder: BorrowedFd<'_>) -> Result<(), GuardEr
     check(folder, 0, is_ours)
 }
 
-/// Mode of a folder of our own.
-pub(crate) const OWN_FOLDER: u32 = 0o700;
-
-/// Why a folder is not our own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotOurOwn {
-    /// It cannot be made, opened or looked at.
-    Io(Errno),
-    /// It is another user's.
-    Owner,
-    /// Others may enter it.
-    Mode(u32),
-}
-
 /// Opens a folder that nobody but the user this runs as may enter. A link in its place is not followed.
 ///
 /// # Errors
@@ -134,10 +133,10 @@ pub(crate) fn open_own_folder(path: &Path) -> Result<OwnedFd, NotOurOwn> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(NotOurOwn::Io)?;
     let stat = rustix::fs::fstat(&folder).map_err(NotOurOwn::Io)?;
-    if stat.st_uid != rustix::process::geteuid().as_raw() {
+    if !is_our_own(stat.st_uid) {
         return Err(NotOurOwn::Owner);
     }
-    // Some take over from the folder around them that their files are of that one's group, which lets nobody in.
+    // The set-group-id bit, which a folder may take over from the one around it, lets nobody in.
     if stat.st_mode & 0o777 == OWN_FOLDER { Ok(folder) } else { Err(NotOurOwn::Mode(stat.st_mode & 0o7777)) }
 }
 
@@ -154,7 +153,12 @@ pub(crate) fn make_own_folder(path: &Path) -> Result<OwnedFd, NotOurOwn> {
 
 /// Whether this user is one whose files are ours.
 pub(crate) fn is_ours(uid: u32) -> bool {
-    uid == 0 || uid == rustix::process::geteuid().as_raw()
+    uid == 0 || is_our_own(uid)
+}
+
+/// Whether this user is the one this runs as.
+pub(crate) fn is_our_own(uid: u32) -> bool {
+    uid == rustix::process::geteuid().as_raw()
 }
 
 fn check(opened: BorrowedFd<'_>, excuse: u32, is_ours: impl Fn(u32) -> bool) -> Result<(), GuardError> {

@@ -1,5 +1,6 @@
-//! JSON that reads only one way: one object, nested within a bound, that names no member twice at any depth, so that no other
-//! parser sees something else in it (RFC 8259 §4, RFC 7519 §4, RFC 8725 §2.4).
+//! JSON, read more strictly than `serde_json` does. [`object`]: one object, nested within a bound, that names no member twice at any depth, so
+//! that no other parser sees something else in it (RFC 8259 §4, RFC 7519 §4, RFC 8725 §2.4). [`from_slice`], [`from_str`], [`from_value`]: into a
+//! struct, from an object alone.
 
 mod objects;
 

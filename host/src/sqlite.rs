@@ -181,6 +181,16 @@ impl Database {
     ///
     /// A connection on which something failed is closed; the next read opens another.
     pub(crate) fn read<T, E: From<SqliteError>>(&self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        self.ask(|connection| {
+            execute(connection, "BEGIN")?;
+            let answer = job(connection);
+            execute(connection, "COMMIT")?;
+            answer
+        })
+    }
+
+    /// The same for a single statement, which is a transaction by itself.
+    pub(crate) fn ask<T, E: From<SqliteError>>(&self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         self.check_file()?;
         let (file, idle) = self.reserve()?;
         let mut lease = Lease { database: self, file, connection: None };
@@ -188,9 +198,7 @@ impl Database {
             Some(connection) => connection,
             None => self.reader()?,
         };
-        execute(&connection, "BEGIN")?;
         let answer = job(&connection);
-        execute(&connection, "COMMIT")?;
         if self.access == Access::Reads && (self.found()? != file || media::has_log(&self.path)) {
             return Err(SqliteError::Changed.into());
         }

@@ -65,6 +65,9 @@ fn a_build_says_what_it_is_busy_with_and_ends_as_it_ended() {
 /// What `make test` shows: a part that ends as it should, and tests that pass or fail.
 const TESTS: &str = r#"
 .ci/part fmt true || exit
+.ci/part 'native tests' sh -c '
+  echo "     Running tests/oracle.rs (target/debug/deps/oracle-0123456789abcdef)" >&2
+  echo "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 5.00s"' || exit
 .ci/part tests sh -c '
   echo "     Running tests/serving.rs (target/debug/deps/serving-0123456789abcdef)" >&2
   echo "test result: $1. 12 passed; $2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 63.71s"
@@ -75,7 +78,7 @@ const TESTS: &str = r#"
 #[case::failed("FAILED 1", false, " tests FAILED\n")]
 fn all_tests_end_with_their_times_and_as_they_ended(#[case] says: &str, #[case] passes: bool, #[case] part: &str) {
     let tools = tempfile::tempdir().unwrap();
-    for tool in ["npm", "curl", "python3", "cc", "cmake", "jq", "logrotate", "apt-get"] {
+    for tool in ["npm", "curl", "python3", "cc", "cmake", "jq", "wasm-opt", "logrotate", "apt-get"] {
         program(tools.path(), tool, "exit 0");
     }
     program(tools.path(), "make", TESTS);
@@ -87,8 +90,8 @@ fn all_tests_end_with_their_times_and_as_they_ended(#[case] says: &str, #[case] 
     let (_, times) = said.split_once("\nhow long it took\n").unwrap_or_else(|| panic!("{said}"));
     for line in [
         "  0:00 fmt\n",
-        part,
-        "  1:04   tests in serving\n",
+        " native tests\n  0:05   tests in oracle\n",
+        &format!("{part}  1:04   tests in serving\n"),
         " everything else: tools and peers that were missing\n",
         " in all\n",
     ] {

@@ -64,10 +64,10 @@ impl Golden {
         for path in ["/jti", "/policy"] {
             blank(&mut claims, path);
         }
-        for path in ["/seq", "/prev", "/jti", "/policy", "/detail/granted/policy", "/stages_us/authenticate"] {
+        for path in ["/seq", "/prev", "/jti", "/policy", "/detail/granted/policy"] {
             blank(&mut event, path);
         }
-        for stage in ["resolve", "policy", "mint"] {
+        for stage in ["authenticate", "resolve", "policy", "mint"] {
             blank(&mut event, &format!("/stages_us/{stage}"));
         }
         // A provisional subject's digest depends on keys, an earlier token's `jti` on what was minted before.

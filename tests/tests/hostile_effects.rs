@@ -108,6 +108,8 @@ async fn a_made_up_token_does_not_get_out_unrecorded_and_never_verifies() {
     assert_eq!(standin.mint_on_behalf(hidden).await.unwrap_err().code, "hostile.hidden");
     let events = world.audit_of(&id);
     let named = events.iter().find(|event| event["code"] == "hostile.hidden").unwrap_or_else(|| panic!("{events:?}"));
+    // The host's own event says how far it came.
+    assert!(named["stages_us"]["authenticate"].is_u64(), "{named}");
     assert_eq!((&named["requester"], named["refused_signatures"].as_array().map(Vec::len)), (&json!("svc-router"), Some(1)));
 
     let (failure, event) = refused(&world, &standin, order("fail-with-a-bad-code", &json!({}))).await;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use standin::clock::{Clock as _, SystemClock, SystemEntropy};
 use standin::directory::{Account, AccountKey, DirectoryError, Machine, MachineKey, User, UserKey};
 use standin::replay::{ReplayError, Replayer};
 use standin::tape::TapeKey;
-use standin::tape::file::{Opened, TapeError};
+use standin::tape::file::{Opened, TapeError, seal, unseal};
 use standin::types::{ClientSecret, Credential, Request};
 use standin::{BuildError, Decision, Standin};
 use standin_tests::hostile::{hostile, order};
@@ -117,6 +117,31 @@ async fn steps(standin: &Standin, id: &str) {
     let Decision::Permit(mut permit) = target.evaluate_policy().await.unwrap_or_else(|_| panic!()) else { panic!() };
     assert_eq!(permit.grant().await.unwrap().flow, "local");
     permit.mint().await.unwrap();
+}
+
+/// A fuzzer that begins with tapes of another component never gets behind their first question.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tapes_that_fuzzing_begins_with_replay_to_their_end() {
+    let world = recording("").await;
+    let standin = world.standin().await;
+    let names = ["user", "", "envoy"];
+    for (name, mut request) in names.into_iter().zip(over_http()).filter(|(name, _)| !name.is_empty()) {
+        name.clone_into(&mut request.correlation_id);
+        assert_eq!(standin.handle(request).await.status, 200, "{name}");
+    }
+    standin.close().await.unwrap();
+    let (key, replayer) = (key(&world), Replayer::new(standin::COMPONENT).unwrap());
+    for name in ["user", "envoy"] {
+        let (header, pieces) = unseal(&fs::read(tape_of(&world, name)).unwrap(), &key).unwrap();
+        let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/tape").join(name);
+        if std::env::var_os("UPDATE_SEEDS").is_some() {
+            fs::write(&seed, &*pieces).unwrap();
+        }
+        let sealed = seal(&header, fs::read(&seed).unwrap().into(), &key, [7; 12]).unwrap();
+        let replayed = replayer.replay(&Opened::open(&sealed, &key).unwrap()).await.unwrap();
+        let renew = "UPDATE_SEEDS=1 cargo test -p standin-tests --test replay fuzzing";
+        assert!(replayed.same, "fuzz/seeds/tape/{name} is stale: run `{renew}`: {:?}", replayed.divergence);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

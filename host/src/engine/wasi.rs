@@ -57,7 +57,7 @@ enum Sources {
 
 /// The WASI of one sandbox.
 pub(crate) struct Wasi {
-    /// Made when something asks for it: an honest component never does.
+    /// Made when something asks for it; the embedded component and the default policy do not.
     ctx: Option<WasiCtx>,
     table: ResourceTable,
     sources: Sources,

@@ -11,7 +11,7 @@ pub(crate) enum Stage {
     Authenticate,
     /// Until the policy is asked.
     Resolve,
-    /// Until it has answered.
+    /// Until the policy has answered.
     Policy,
     /// Until the claims are compared, and the token is about to be recorded and signed.
     Mint,

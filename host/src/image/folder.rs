@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{ImageError, Unusable};
@@ -34,7 +34,7 @@ pub(super) fn file(folder: &OwnedFd, name: &str) -> Result<(File, u64), Unusable
     };
     let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !is_file || !is_our_own(&stat) || stat.st_mode & 0o7777 != FILE_MODE {
+    if !is_file || !guard::is_our_own(stat.st_uid) || stat.st_mode & 0o7777 != FILE_MODE {
         return Err(Unusable::Owner);
     }
     Ok((file, u64::try_from(stat.st_size).unwrap_or(u64::MAX)))
@@ -81,8 +81,4 @@ fn write_new(folder: &OwnedFd, name: &str, parts: &[&[u8]]) -> io::Result<()> {
     parts.iter().try_for_each(|part| file.write_all(part))?;
     // A crash must not leave a whole name on half a file; the tag would tell, but the start would be slow for nothing.
     file.sync_data()
-}
-
-fn is_our_own(stat: &Stat) -> bool {
-    stat.st_uid == rustix::process::geteuid().as_raw()
 }

@@ -1,7 +1,8 @@
-//! What has members is an object. serde takes a list for a struct as well, its members in the order in which they are declared: `[[]]`
-//! would be a JWK set. No other reader of JSON sees that in it, and nobody documents such an order.
+//! A struct is an object. serde takes a list for one as well, its members in the order in which they are declared: `[[]]` would be a JWK
+//! set. No other reader of JSON sees that in it, and nobody documents such an order.
 
 use std::fmt;
+use std::str::Utf8Error;
 
 use serde::de::{
     Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -10,7 +11,15 @@ use serde_json::Value;
 
 /// Like `serde_json::from_slice`, of UTF-8 alone (RFC 8259 §8.1), also where nobody looks.
 pub(crate) fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> serde_json::Result<T> {
-    from_str(std::str::from_utf8(bytes).map_err(serde::de::Error::custom)?)
+    from_str(std::str::from_utf8(bytes).map_err(|error| no_text(bytes, error))?)
+}
+
+/// Says where, as `serde_json` does of what is text: it takes the place out of these very words.
+fn no_text(bytes: &[u8], error: Utf8Error) -> serde_json::Error {
+    let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let column = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    serde::de::Error::custom(format_args!("not UTF-8 at line {line} column {column}"))
 }
 
 /// Like `serde_json::from_str`.
@@ -25,7 +34,8 @@ pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> serde_json::Resul
     T::deserialize(Objects(value))
 }
 
-/// A part of serde in which structs are objects, at every depth.
+/// Wraps any part of a deserialization (deserializer, visitor, seed, access), so that a struct is read from an object alone, also within
+/// others. Not behind `#[serde(flatten)]`, `untagged` or `tag`: serde reads those from a buffer of its own.
 pub(crate) struct Objects<T>(pub(crate) T);
 
 macro_rules! kinds {
@@ -274,7 +284,9 @@ mod tests {
     #[test]
     fn what_is_no_text_is_no_json_where_nobody_looks_either() {
         assert!(serde_json::from_slice::<Inner>(b"{\"other\":\"\xff\"}").is_ok());
-        assert!(from_slice::<Inner>(b"{\"other\":\"\xff\"}").is_err());
+        let error = from_slice::<Inner>(b"{\n \"other\":\"\xff\"}").unwrap_err();
+        assert_eq!(error.to_string(), "not UTF-8 at line 2 column 11");
+        assert_eq!((error.line(), error.column()), (2, 11));
     }
 
     #[test]

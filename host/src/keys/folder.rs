@@ -37,7 +37,7 @@ pub(super) struct Opened {
 impl Folder {
     /// Makes the folder if it is missing, mode 0700.
     pub(super) fn create(path: &Path) -> Result<Self, KeyFileError> {
-        match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        match std::fs::DirBuilder::new().recursive(true).mode(guard::OWN_FOLDER).create(path) {
             Ok(()) => Self::open(path),
             Err(source) => Err(KeyFileError::Io { path: path.to_owned(), source }),
         }

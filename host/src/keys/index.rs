@@ -10,6 +10,7 @@ use super::files::KeyFileError;
 use super::folder::{Folder, Opened};
 use super::signing::SigningKey;
 use crate::clock::{Clock, Entropy};
+use crate::json;
 use crate::registry::Algorithm;
 use crate::secret::SecretKey;
 
@@ -104,7 +105,7 @@ pub(super) fn text(folder: &Folder) -> Result<Vec<u8>, KeyFileError> {
 pub(super) fn read(folder: &Folder) -> Result<Index, KeyFileError> {
     let malformed = |what| KeyFileError::Malformed { path: folder.file(INDEX), what };
     let Opened { bytes, written } = folder.read(INDEX, MAX_INDEX)?;
-    let raw: RawIndex = serde_json::from_slice(&bytes).map_err(|_| malformed("it is not an index"))?;
+    let raw: RawIndex = json::from_slice(&bytes).map_err(|_| malformed("it is not an index"))?;
     let mut keys: Vec<KeyInfo> = Vec::with_capacity(raw.keys.len());
     for key in raw.keys {
         let algorithm = Algorithm::named(&key.algorithm).ok_or_else(|| malformed("an algorithm is unknown"))?;

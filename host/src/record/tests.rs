@@ -1,12 +1,14 @@
 //! What stands in an event, and what cannot get in.
 
+use std::time::Duration;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::approval::Purpose;
 use crate::approval::testing::{API, DIGEST, NOW, World};
-use crate::evidence::TokenRole;
+use crate::evidence::{Stage, TokenRole};
 
 fn read(event: &Event) -> Value {
     assert!(!event.json.contains(['\n', '\r']));
@@ -20,14 +22,15 @@ fn signed(detail: &str) -> Result<Event, RecordError> {
     claims["account_id"] = json!("a-1");
     let mut approval = world.approve();
     let covered = approval.cover(Purpose::AccessToken, &claims.to_string(), NOW, "abcdefghijklmnopqrstuv").unwrap();
+    world.evidence.stages.end(Stage::Authenticate, Duration::from_micros(3));
     minted("corr-1", &world.evidence, &approval, &covered, detail)
 }
 
 #[test]
 fn a_minted_token_is_recorded_with_all_that_was_asked() {
-    let detail = r#"{"outcome":"permit",  "stages_us":{"mint":3}}"#;
+    let detail = r#"{"outcome":"permit",  "asked":{"ttl":3}}"#;
     let event = signed(detail).unwrap();
-    assert!(event.json.ends_with(r#""detail":{"outcome":"permit","stages_us":{"mint":3}}}"#), "{}", event.json);
+    assert!(event.json.ends_with(r#""detail":{"asked":{"ttl":3},"outcome":"permit"}}"#), "{}", event.json);
     assert_eq!(event.anonymous, None);
     let event = read(&event);
     let expected = json!({
@@ -48,7 +51,8 @@ fn a_minted_token_is_recorded_with_all_that_was_asked() {
             "chain": [], "tenant": "acme", "audience": [API], "scope": ["read"], "ttl": 300, "flow": "local", "step": null,
             "now": NOW, "attributes": [],
         },
-        "detail": { "outcome": "permit", "stages_us": { "mint": 3 } },
+        "stages_us": { "authenticate": 3 },
+        "detail": { "outcome": "permit", "asked": { "ttl": 3 } },
     });
     assert_eq!(event, expected);
 }

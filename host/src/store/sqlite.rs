@@ -78,8 +78,12 @@ impl Store for SqliteStore {
     async fn get_many(&self, space: Space, keys: &[Vec<u8>]) -> Result<Vec<Option<Entry>>, StoreError> {
         check_read(keys)?;
         let now = self.clock.now().as_secs();
-        let read = |tx: &Connection| keys.iter().map(|key| Ok(found(tx, space, key)?.filter(|e| e.expires_at > now))).collect();
-        self.database.read(read).map_err(|fault: Fault| self.report(&fault))
+        let live = |tx: &Connection, key: &[u8]| -> Result<_, Fault> { Ok(found(tx, space, key)?.filter(|e| e.expires_at > now)) };
+        let answer = match keys {
+            [key] => self.database.ask(|tx| Ok(vec![live(tx, key)?])),
+            keys => self.database.read(|tx| keys.iter().map(|key| live(tx, key)).collect()),
+        };
+        answer.map_err(|fault: Fault| self.report(&fault))
     }
 
     async fn compare_and_swap(

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::Bytes;
 use super::entry::{Call, Completed, Import, Kind, Outcome, Piece, decode};
 use super::key::{NONCE, TAG, TapeKey};
-use crate::bounded;
+use crate::{bounded, json};
 
 /// The format of this version.
 const FORMAT: &str = "1";
@@ -162,7 +162,7 @@ pub fn unseal(tape: &[u8], key: &TapeKey) -> Result<(Header, Bytes), TapeError> 
         return Err(TapeError::Format(format.chars().take(16).collect()));
     }
     let (header, sealed) = line(rest).ok_or(TapeError::Altered)?;
-    let header: Header = serde_json::from_str(header).map_err(|_| TapeError::Altered)?;
+    let header: Header = json::from_str(header).map_err(|_| TapeError::Altered)?;
     if header.key != key.id() {
         return Err(TapeError::OtherKey { sealed: header.key, given: key.id() });
     }

@@ -330,7 +330,10 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
         assert!(matches!(Folder::open(&path, 1, HOUR), Err(FolderError::Mode { mode: 0o750, .. })));
         assert!(matches!(Folder::check(&path), Err(FolderError::Mode { .. })));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        for private in [0o2700, 0o700] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(private)).unwrap();
+            assert!(Folder::check(&path).is_ok() && Folder::open(&path, 1, HOUR).is_ok(), "{private:o}");
+        }
         // Only root can give a folder away.
         if std::os::unix::fs::chown(&path, Some(65534), None).is_ok() {
             assert!(matches!(Folder::open(&path, 1, HOUR), Err(FolderError::Owner(_))));

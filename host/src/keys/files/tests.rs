@@ -457,6 +457,15 @@ fn malformed_files_are_refused(#[case] name: &str, #[case] text: &str) {
 }
 
 #[test]
+fn an_index_is_an_object() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let index = bench.dir().join("keys.json");
+    let whole: serde_json::Value = serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
+    std::fs::write(&index, format!("[{}]", whole["keys"])).unwrap();
+    assert!(matches!(bench.open(), Err(KeyFileError::Malformed { .. })), "its members in their order");
+}
+
+#[test]
 fn missing_files_are_named() {
     let bench = Bench::new(Algorithm::EdDsa);
     std::fs::remove_file(bench.dir().join("seal.key")).unwrap();

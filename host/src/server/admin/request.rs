@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Request, Wrong> {
-        serde_json::from_str::<ExplainRequest>(text).unwrap().request()
+        crate::json::from_str::<ExplainRequest>(text).unwrap().request()
     }
 
     #[test]
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_not_printed() {
-        let asked: ExplainRequest = serde_json::from_str(r#"{"client_id":"c","client_secret":"s"}"#).unwrap();
+        let asked: ExplainRequest = crate::json::from_str(r#"{"client_id":"c","client_secret":"s"}"#).unwrap();
         assert_eq!(format!("{:?}", asked.client_secret), "Some([redacted])");
-        assert!(serde_json::from_str::<ExplainRequest>(r#"{"client_id":"c","surprise":1}"#).is_err());
+        assert!(crate::json::from_str::<ExplainRequest>(r#"{"client_id":"c","surprise":1}"#).is_err());
     }
 }
