@@ -299,7 +299,7 @@ pub fn markdown() -> String {
         page,
         "\nTwo codes stand in the audit log only:\n\n| code | what it means |\n|---|---|\n\
          | `{UNRECORDED}` | the component answered an HTTP request or a dry run without recording it; the host did |\n\
-         | `{NOT_RELEASED}` | cancels an earlier event of the same `correlation_id` that announced a token: none was released |\n",
+         | `{NOT_RELEASED}` | cancels the earlier event of the same `jti` that announced a token: none was released |\n",
     );
     page
 }

@@ -130,8 +130,10 @@ pub(crate) fn check_private_folder(folder: BorrowedFd<'_>) -> Result<(), GuardEr
 /// # Errors
 /// Where it is none such.
 pub(crate) fn open_own_folder(path: &Path) -> Result<OwnedFd, NotOurOwn> {
+    // With a slash or a dot behind its name a link would be followed.
+    let path: PathBuf = path.components().collect();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(NotOurOwn::Io)?;
+    let folder = rustix::fs::open(&path, flags, Mode::empty()).map_err(NotOurOwn::Io)?;
     let stat = rustix::fs::fstat(&folder).map_err(NotOurOwn::Io)?;
     if !is_our_own(stat.st_uid) {
         return Err(NotOurOwn::Owner);
@@ -255,7 +257,10 @@ mod tests {
         }
         chmod(&own, 0o700);
         std::os::unix::fs::symlink(&own, &link).unwrap();
-        assert!(matches!(make_own_folder(&link), Err(NotOurOwn::Io(_))));
+        for link in [link.clone(), link.join(""), link.join(".")] {
+            assert!(matches!(make_own_folder(&link), Err(NotOurOwn::Io(_))), "{}", link.display());
+        }
+        open_own_folder(&own.join("")).unwrap();
         assert!(matches!(make_own_folder(&own.join("a").join("b")), Err(NotOurOwn::Io(Errno::NOENT))));
     }
 

@@ -1,6 +1,9 @@
 //! JSON, read more strictly than `serde_json` does. [`object`]: one object, nested within a bound, that names no member twice at any depth, so
-//! that no other parser sees something else in it (RFC 8259 §4, RFC 7519 §4, RFC 8725 §2.4). [`from_slice`], [`from_str`], [`from_value`]: into a
-//! struct, from an object alone.
+//! that no other parser sees something else in it (RFC 8259 §4, RFC 7519 §4, RFC 8725 §2.4). [`value`]: the same of any value. [`from_slice`],
+//! [`from_str`], [`from_value`]: into a struct, from an object alone.
+//!
+//! `serde_json` takes an object whose first member has one of its private names for something else, such as a text that is JSON in turn: nested
+//! within each other, 32 KB of them overflow a stack, past its own limit of depth. Such names are refused here, so nothing else reads JSON.
 
 mod objects;
 
@@ -11,6 +14,16 @@ use serde_json::{Map, Number, Value};
 use standin_guest::claims;
 
 pub(crate) use self::objects::{Objects, from_slice, from_str, from_value};
+
+/// How the names begin that `serde_json` keeps for itself: `RawValue` and `Number` behind it.
+const PRIVATE: &str = "$serde_json::private::";
+/// The newtype in whose place a text stands as it is, whatever is in it.
+const RAW: &str = "$serde_json::private::RawValue";
+
+/// Whether a name means data. As an error where it does not.
+fn check_name<E: serde::de::Error>(name: &str) -> Result<(), E> {
+    if name.starts_with(PRIVATE) { Err(E::custom("a member has a name that is no data")) } else { Ok(()) }
+}
 
 /// Why a text is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +55,31 @@ pub fn object(text: &str, max_depth: u8) -> Result<Map<String, Value>, JsonError
     }
 }
 
-struct Strict;
+/// Any value that names no member twice at any depth. It nests as deep as `serde_json` lets it.
+///
+/// # Errors
+/// Where it is something else.
+pub(crate) fn value(text: &str) -> serde_json::Result<Value> {
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let value = Strict.deserialize(&mut parser)?;
+    parser.end().map(|()| value)
+}
+
+/// The same for a field: `#[serde(deserialize_with)]`.
+pub(crate) fn field<'de, D: Deserializer<'de>>(parser: D) -> Result<Value, D::Error> {
+    Strict.deserialize(parser)
+}
+
+/// The same for a field that is an object.
+pub(crate) fn members<'de, D: Deserializer<'de>>(parser: D) -> Result<Map<String, Value>, D::Error> {
+    match Strict.deserialize(parser)? {
+        Value::Object(members) => Ok(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(D::Error::custom("not an object")),
+    }
+}
+
+/// Reads any value so.
+pub(crate) struct Strict;
 
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = Value;
@@ -98,6 +135,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
+            check_name(&name)?;
             let value = members.next_value_seed(Self)?;
             if object.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member stands there twice"));
@@ -108,7 +146,7 @@ impl<'de> Visitor<'de> for Strict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rstest::rstest;
 
     use super::*;
@@ -135,6 +173,8 @@ mod tests {
     #[case::repeated_in_a_list(r#"{"a":[{"x":1,"x":1}]}"#, JsonError::Syntax)]
     #[case::no_number(r#"{"a":1e999}"#, JsonError::Syntax)]
     #[case::half_a_character(r#"{"a":"\ud800"}"#, JsonError::Syntax)]
+    #[case::private(r#"{"a":{"$serde_json::private::RawValue":"1"}}"#, JsonError::Syntax)]
+    #[case::private_too(r#"{"\u0024serde_json::private::Number":"1"}"#, JsonError::Syntax)]
     #[case::deep(r#"{"a":[[[]]]}"#, JsonError::Depth)]
     fn refuses(#[case] text: &str, #[case] error: JsonError) {
         assert_eq!(object(text, 3), Err(error));
@@ -143,6 +183,47 @@ mod tests {
     #[test]
     fn a_megabyte_of_brackets_is_refused_before_it_is_parsed() {
         assert_eq!(object(&"[".repeat(1 << 20), 255), Err(JsonError::Depth));
+    }
+
+    /// JSON in a text in JSON, and so on: the depth of each is small, and that of all of them together is what a reader recurses to.
+    pub(crate) fn bomb(levels: usize) -> String {
+        let brackets = |bracket: &str| bracket.repeat(120);
+        (0..levels).fold("1".to_owned(), |inside, _| {
+            let text = inside.replace('\\', "\\u005c").replace('"', "\\u0022");
+            format!("{}{{\"{RAW}\":\"{text}\"}}{}", brackets("["), brackets("]"))
+        })
+    }
+
+    #[test]
+    fn nothing_is_read_within_a_text() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Holder {
+            #[expect(dead_code, reason = "nothing comes so far")]
+            any: Value,
+        }
+        let bomb = bomb(45);
+        assert!(bomb.len() < 40_000 && serde_json::from_str::<serde::de::IgnoredAny>(&bomb).is_ok(), "{}", bomb.len());
+        // A worker thread of the server has no more.
+        let small = std::thread::Builder::new().stack_size(2 << 20);
+        let read = move || {
+            assert_eq!(object(&format!("{{\"any\":{bomb}}}"), 255), Err(JsonError::Syntax));
+            assert!(value(&bomb).is_err());
+            assert!(from_str::<Holder>(&format!("{{\"any\":{bomb}}}")).is_err());
+            assert!(from_slice::<Vec<Value>>(bomb.as_bytes()).is_err());
+        };
+        small.spawn(read).unwrap().join().unwrap();
+        let hidden = format!(r#"{{"{RAW}":"{{\"n\":1}}"}}"#);
+        assert!(serde_json::from_str::<Value>(&hidden).is_ok_and(|value| value["n"] == 1), "what is refused here");
+        assert!(value(&hidden).is_err() && from_str::<Value>(&hidden).is_err());
+        assert!(from_value::<Value>(serde_json::from_str(r#"{"a":1}"#).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn any_value_is_read_strictly() {
+        assert_eq!(value(r#"[1,"a",null]"#).unwrap(), serde_json::json!([1, "a", null]));
+        for refused in ["", "1 2", r#"[{"a":1,"a":2}]"#, "[1", r#"{"a":1e999}"#] {
+            assert!(value(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

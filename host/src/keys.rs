@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use standin_guest::error::NOT_RELEASED;
 use standin_guest::id;
 use standin_guest::mint::TYP_ACCESS_TOKEN;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
@@ -153,7 +152,7 @@ impl KeysView<'_> {
             Err(error) => tracing::error!(correlation_id = %self.audit.correlation_id(), error, "sign"),
         }
         // The log says that a token was minted, and none was.
-        let event = record::host_failure(self.audit.correlation_id(), self.evidence, NOT_RELEASED);
+        let event = record::not_released(self.audit.correlation_id(), approval.client_id(), &covered.jti);
         let event = event.map_err(|error| self.unrecorded(&error))?;
         self.append(event).await?;
         announced.done();
@@ -196,7 +195,7 @@ impl KeysView<'_> {
         let id = self.audit.correlation_id();
         let event =
             record::minted(id, self.evidence, approval, covered, event).map_err(|error| KeyError::Refused(error.to_string()))?;
-        let otherwise = record::not_released(id, approval.client_id()).map_err(|error| KeyError::Refused(error.to_string()))?;
+        let otherwise = record::not_released(id, approval.client_id(), &covered.jti).map_err(|error| KeyError::Refused(error.to_string()))?;
         self.audit.announce(event, otherwise).await.map_err(|error| self.unrecorded(&error))
     }
 

@@ -136,11 +136,11 @@ pub fn minted(
     Ok(Event { json: encode(&event)?, anonymous: None })
 }
 
-/// The event that follows one of [`minted`] where the token was not released after all.
+/// The event that follows the one of [`minted`] with this `jti` where the token was not released after all.
 ///
 /// # Errors
 /// Never; as the others.
-pub fn not_released(correlation_id: &str, requester: &str) -> Result<Event, RecordError> {
+pub fn not_released(correlation_id: &str, requester: &str, jti: &str) -> Result<Event, RecordError> {
     #[derive(Serialize)]
     struct Row<'a> {
         event: &'static str,
@@ -148,8 +148,9 @@ pub fn not_released(correlation_id: &str, requester: &str) -> Result<Event, Reco
         code: &'static str,
         correlation_id: &'a str,
         requester: &'a str,
+        jti: &'a str,
     }
-    let event = Row { event: "attempt", outcome: Outcome::Fail, code: NOT_RELEASED, correlation_id, requester };
+    let event = Row { event: "attempt", outcome: Outcome::Fail, code: NOT_RELEASED, correlation_id, requester, jti };
     Ok(Event { json: encode(&event)?, anonymous: None })
 }
 

@@ -18,6 +18,7 @@ use crate::door::{Crowded, Door, Origin, Place};
 use crate::engine::{Sandbox, SandboxError, Supply};
 use crate::evidence::Evidence;
 use crate::guessing::Asker;
+use crate::json;
 use crate::peer::Peer;
 use crate::shared::{Shared, Snapshot};
 use crate::state::RequestState;
@@ -386,7 +387,7 @@ pub fn account_of_token(account_id: Option<&str>, account_csp_id: Option<i64>, s
 /// The JSON value of a named attribute.
 pub fn attribute(attributes: &[Attribute], name: &str) -> Option<Value> {
     let found = attributes.iter().find(|attribute| attribute.name == name)?;
-    serde_json::from_str(&found.value).ok()
+    json::value(&found.value).ok()
 }
 
 /// What a failure tells, as members of a JSON object: `field` and `acr` only where there is one.

@@ -138,7 +138,7 @@ impl Recording {
     fn finish(&mut self) {
         let Some(desk) = self.desk.take() else { return };
         if self.too_long {
-            desk.dropped(&self.header, Dropped::TooLong);
+            desk.dropped(self.of, &self.header, Dropped::TooLong);
         } else {
             desk.hand_in(self.of, self.header.clone(), std::mem::take(&mut self.pieces));
         }

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
 use standin_guest::facts;
 
 use crate::bindings::types::{Attribute, Input};
+use crate::json;
 
 /// Leaves out of a completed question what is not of its type; answers the names of that, under those of whom it is about.
 pub(super) fn settle(input: &mut Input) -> Vec<String> {
@@ -38,14 +38,14 @@ pub(super) fn settle(input: &mut Input) -> Vec<String> {
 
 /// The fact as it is told. A text that is no JSON, which only an embedding program's own directory or edge could give, is of no type.
 fn read(fact: &Attribute) -> Option<String> {
-    let value: Value = serde_json::from_str(&fact.value).ok()?;
+    let value = json::value(&fact.value).ok()?;
     let told = facts::read(&fact.name, &value)?;
     Some(if told == value { fact.value.clone() } else { told.to_string() })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::value::{Email, HostId, Id, Opaque, StateName, ValueError};
 use super::{Account, AccountKey, ApiKey, Directory, DirectoryError, Machine, MachineKey, State, User, UserKey};
 use crate::bindings::types::Attribute;
+use crate::json;
 
 /// Why nothing was looked up.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +100,7 @@ fn state_json(state: State) -> &'static str {
 
 /// An attribute of a foreign directory may hold what is not JSON; it is shown as text then.
 fn attributes_json(attributes: &[Attribute]) -> Value {
-    let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let value = |text: &str| json::value(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     Value::Object(attributes.iter().map(|attribute| (attribute.name.clone(), value(&attribute.value))).collect::<Map<_, _>>())
 }
 

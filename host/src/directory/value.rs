@@ -5,13 +5,13 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use standin_guest::id;
 
 use crate::address::Address;
 use crate::bindings::directory::State;
 use crate::bindings::types::Attribute;
+use crate::json;
 
 const MAX_ID: usize = 128;
 const MAX_ATTRIBUTES: usize = 64;
@@ -174,7 +174,8 @@ impl<'de> Visitor<'de> for AttributesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
         let mut all = BTreeMap::new();
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(json::Strict)?;
             let name = Id::try_from(name).map_err(|_| A::Error::custom(ValueError::AttributeName))?;
             // Facts of the edge's own request carry this prefix; nothing that was verified may look like one.
             if name.0.starts_with("edge.") || all.insert(name.0, value).is_some() {

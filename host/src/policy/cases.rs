@@ -38,7 +38,7 @@ struct Cases {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    #[serde(default = "unpatched")]
+    #[serde(default = "unpatched", deserialize_with = "json::field")]
     input: Value,
     expect: Expected,
 }
@@ -147,7 +147,10 @@ impl Suite {
             move |source| CaseError::File { file, source }
         };
         let (base_name, base_text) = base.unwrap_or(("base.json", BASE));
-        let base = serde_json::from_str(base_text).map_err(broken(base_name))?;
+        let base = json::value(base_text).and_then(|base| {
+            if base.is_object() { Ok(base) } else { Err(serde::de::Error::custom("not a JSON object")) }
+        });
+        let base = base.map_err(broken(base_name))?;
         let mut read = BTreeMap::new();
         for (name, text) in files {
             read.insert(name.to_owned(), json::from_str(text).map_err(broken(name))?);

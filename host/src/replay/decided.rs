@@ -8,6 +8,7 @@ use super::player::Verdict;
 use crate::bindings::decision_point::JudgeError;
 use crate::bindings::keys::Purpose;
 use crate::bindings::types::{Effect, Reason};
+use crate::json;
 use crate::tape::file::Opened;
 use crate::tape::{Import, JudgeAnswer, Outcome, decode};
 
@@ -55,7 +56,7 @@ impl Decided {
             (None, Some(outcome)) => ended(&read(outcome)),
             (None, None) => ("none", Value::Null),
         };
-        let claims = claims.map(|claims| serde_json::from_str(&claims).unwrap_or(Value::String(claims)));
+        let claims = claims.map(|claims| json::value(&claims).unwrap_or(Value::String(claims)));
         let claims = claims.or_else(|| page.get("claims").cloned());
         Self {
             outcome,

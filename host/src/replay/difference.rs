@@ -1,8 +1,9 @@
 //! Where two values differ, told without secrets.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::json;
 use crate::tape::{Import, Outcome};
 
 /// The most differences that are told.
@@ -55,7 +56,7 @@ pub(super) fn shown(outcome: &Outcome) -> Value {
 /// An outcome as JSON, and JSON in it too.
 pub(super) fn read(outcome: &Outcome) -> Value {
     match outcome {
-        Outcome::Answered(text) => opened(serde_json::from_str(text).unwrap_or_default(), 0),
+        Outcome::Answered(text) => opened(json::value(text).unwrap_or_default(), 0),
         Outcome::Failed(why) => json!({ "sandbox": why }),
     }
 }
@@ -66,8 +67,8 @@ fn opened(value: Value, depth: usize) -> Value {
         return value;
     }
     match value {
-        Value::String(text) if text.starts_with('{') => match serde_json::from_str::<Map<String, Value>>(&text) {
-            Ok(members) => opened(Value::Object(members), depth + 1),
+        Value::String(text) if text.starts_with('{') => match json::value(&text) {
+            Ok(object) => opened(object, depth + 1),
             Err(_no_object) => Value::String(text),
         },
         Value::Array(items) => items.into_iter().map(|item| opened(item, depth + 1)).collect(),

@@ -176,11 +176,38 @@ fn a_queue_that_is_full_drops_and_waits_for_nobody() {
     let tapes: Vec<Tape> = (0..100).map(|at| tape(&recorder, &format!("c-{at}"))).collect();
     for recording in &tapes {
         record(recording);
+        recording.attributed();
         recording.finish();
     }
     recorder.flush();
     let written = place.files().len();
     assert!((64..100).contains(&written), "{written}");
+}
+
+#[test]
+fn strangers_who_wait_leave_room_for_those_who_are_known() {
+    let place = Place::new();
+    let recorder = place.recorder_with(Arc::new(SystemClock::default()), Arc::new(Slow));
+    let hand_in = |name: &str, known: bool| {
+        let recording = tape(&recorder, name);
+        record(&recording);
+        if known {
+            recording.attributed();
+        }
+        recording.finish();
+    };
+    (0..100).for_each(|at| hand_in(&format!("s-{at}"), false));
+    (0..40).for_each(|at| hand_in(&format!("k-{at}"), true));
+    recorder.flush();
+    let (strangers, known): (Vec<_>, Vec<_>) =
+        place.files().into_iter().partition(|path| path.to_string_lossy().ends_with(".anonymous.tape"));
+    assert_eq!(known.len(), 40, "{} of strangers", strangers.len());
+    // Those that were written meanwhile made room for others.
+    assert!((1..40).contains(&strangers.len()), "{}", strangers.len());
+    // What was written makes room again.
+    hand_in("s-late", false);
+    recorder.flush();
+    assert!(place.files().iter().any(|path| path.to_string_lossy().contains("-s-late-")));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The one thread that seals tapes and writes them. Nobody who answers a request waits for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::hex;
 
 /// Tapes that wait to be written; one more is dropped.
 const WAITING: usize = 64;
+/// Of these, those of strangers: whoever is nobody must not push out what others did.
+const STRANGERS: usize = WAITING / 4;
 /// How often old tapes are looked for while nothing is written.
 const SWEEP: Duration = Duration::from_secs(30);
 /// How often a full queue is looked at by whoever waits for its end.
@@ -53,23 +56,38 @@ enum Job {
 
 /// Where recordings are handed in. Cheap to clone; the thread ends with the last clone.
 #[derive(Clone)]
-pub(super) struct Desk(SyncSender<Job>);
+pub(super) struct Desk {
+    jobs: SyncSender<Job>,
+    /// How many tapes of strangers wait.
+    strangers: Arc<AtomicUsize>,
+}
 
 impl Desk {
     /// Hands a recording in, and waits for nothing.
     pub(super) fn hand_in(&self, of: Of, header: Header, pieces: Vec<Piece>) {
-        match self.0.try_send(Job::Tape(of, header, pieces)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(Job::Tape(_, header, _))) => self.dropped(&header, Dropped::Full),
-            Err(TrySendError::Disconnected(Job::Tape(_, header, _))) => self.dropped(&header, Dropped::Failed),
-            Err(TrySendError::Full(Job::Flush(_)) | TrySendError::Disconnected(Job::Flush(_))) => {}
+        let stranger = of == Of::Stranger;
+        if stranger && self.strangers.fetch_add(1, Ordering::Relaxed) >= STRANGERS {
+            self.strangers.fetch_sub(1, Ordering::Relaxed);
+            return self.dropped(of, &header, Dropped::Full);
         }
+        let (header, why) = match self.jobs.try_send(Job::Tape(of, header, pieces)) {
+            Ok(()) | Err(TrySendError::Full(Job::Flush(_)) | TrySendError::Disconnected(Job::Flush(_))) => return,
+            Err(TrySendError::Full(Job::Tape(_, header, _))) => (header, Dropped::Full),
+            Err(TrySendError::Disconnected(Job::Tape(_, header, _))) => (header, Dropped::Failed),
+        };
+        if stranger {
+            self.strangers.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.dropped(of, &header, why);
     }
 
-    /// Says that there is no tape of a request.
-    pub(super) fn dropped(&self, header: &Header, why: Dropped) {
+    /// Says that there is no tape of a request. Of a stranger's only the counter does: there is no bound to how many they send.
+    pub(super) fn dropped(&self, of: Of, header: &Header, why: Dropped) {
         count(why.name());
-        tracing::warn!(correlation_id = header.correlation_id, why = why.name(), "a request has no tape");
+        match of {
+            Of::Known => tracing::warn!(correlation_id = header.correlation_id, why = why.name(), "a request has no tape"),
+            Of::Stranger => tracing::debug!(correlation_id = header.correlation_id, why = why.name(), "a stranger's request has no tape"),
+        }
     }
 
     /// Waits until everything handed in so far is written. Blocks.
@@ -77,7 +95,7 @@ impl Desk {
         let (written, wait) = sync_channel(1);
         let mut job = Job::Flush(written);
         let mut waited = Duration::ZERO;
-        while let Err(TrySendError::Full(back)) = self.0.try_send(job) {
+        while let Err(TrySendError::Full(back)) = self.jobs.try_send(job) {
             job = back;
             waited += STEP;
             if waited > most {
@@ -103,11 +121,13 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(self) -> std::io::Result<Desk> {
         let (sender, jobs) = sync_channel(WAITING);
-        std::thread::Builder::new().name("standin-tapes".to_owned()).spawn(move || self.run(&jobs))?;
-        Ok(Desk(sender))
+        let strangers = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::clone(&strangers);
+        std::thread::Builder::new().name("standin-tapes".to_owned()).spawn(move || self.run(&jobs, &waiting))?;
+        Ok(Desk { jobs: sender, strangers })
     }
 
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Job>, strangers: &AtomicUsize) {
         self.prune();
         loop {
             match jobs.recv_timeout(SWEEP) {
@@ -118,6 +138,9 @@ impl Writer {
                             count(Dropped::Failed.name());
                             tracing::error!(correlation_id = header.correlation_id, %error, "a tape was not written");
                         }
+                    }
+                    if of == Of::Stranger {
+                        strangers.fetch_sub(1, Ordering::Relaxed);
                     }
                     self.prune();
                 }

@@ -202,6 +202,19 @@ fn a_list_is_no_row() {
 }
 
 #[test]
+fn an_attribute_reads_only_one_way() {
+    let account = |attributes: &str| format!(r#"{{"accounts": [{{"id": "a", "tenant": "t", "attributes": {attributes}}}]}}"#);
+    for (attributes, problem) in [
+        (r#"{"a": {"x": 1, "x": 2}}"#.to_owned(), "a member stands there twice"),
+        (r#"{"level": {"$serde_json::private::RawValue": "7"}}"#.to_owned(), "a member has a name that is no data"),
+        (format!(r#"{{"level": {}}}"#, crate::json::tests::bomb(45)), "a member has a name that is no data"),
+    ] {
+        let faults = rig().faults(account(&attributes), Mode::Upsert);
+        assert!(faults.len() == 1 && faults[0].starts_with("accounts[0].attributes") && faults[0].contains(problem), "{faults:?}");
+    }
+}
+
+#[test]
 fn a_row_is_bounded() {
     let document = json!({"accounts": [{"id": "a", "tenant": "t", "attributes": {"x": "y".repeat(300_000)}}]});
     assert_eq!(rig().faults(document, Mode::Upsert), ["accounts[0] (\"a\"): the row is longer than 256 KiB"]);

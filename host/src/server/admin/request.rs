@@ -1,13 +1,13 @@
 //! A request to explain, as JSON.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::bindings::types::{Attribute, ClientSecret, Credential, Descriptor, IdType, Request, Subject, Token};
+use crate::json;
 use crate::standin::account_of_token;
 
 /// What `POST /v2/explain` takes: the members of `obo_mint`, and who asks.
@@ -39,8 +39,8 @@ pub(super) struct ExplainRequest {
     #[serde(default)]
     step: Option<String>,
     /// Facts of the edge, named `edge.…`.
-    #[serde(default)]
-    attributes: BTreeMap<String, Value>,
+    #[serde(default, deserialize_with = "json::members")]
+    attributes: Map<String, Value>,
 }
 
 /// A text that is not printed.
@@ -160,6 +160,14 @@ mod tests {
             r#"{"client_id":"c","id_type":"user","id":"email.a@b","subject_token":"t"}"#,
         ] {
             assert_eq!(read(neither).unwrap_err(), Wrong::Subject);
+        }
+    }
+
+    #[test]
+    fn a_fact_reads_only_one_way() {
+        for fact in [r#"{"x":1,"x":2}"#.to_owned(), crate::json::tests::bomb(45)] {
+            let body = format!(r#"{{"client_id":"c","id_type":"user","id":"email.a@b","attributes":{{"edge.a":{fact}}}}}"#);
+            assert!(crate::json::from_str::<ExplainRequest>(&body).is_err(), "{}", fact.len());
         }
     }
 
