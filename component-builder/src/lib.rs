@@ -112,7 +112,7 @@ pub fn build(component: Component<'_>) -> Result<PathBuf, BuildError> {
         match optimise::optimise(&component, &out_dir, package) {
             Ok(optimised) => {
                 component = optimised;
-                for tool in optimise::tool() {
+                if let Some(tool) = optimise::tool() {
                     println!("cargo::rerun-if-changed={}", tool.display());
                 }
             }
