@@ -10,7 +10,7 @@ const SMALL: [Component<'_>; 2] = [
         package: "standin-guest",
         purpose: "decides and mints",
         file: "standin.wasm",
-        inputs: &["guest/src", "guest/Cargo.toml"],
+        inputs: &["guest/src", "guest/Cargo.toml", "guest/domain"],
         folder: "",
         hot: true,
     },

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
-use standin_guest::endpoint::authorization;
-use standin_guest::ports::{Credential, Registry as _};
+use standin_domain::endpoint::authorization;
+use standin_domain::ports::{Credential, Registry as _};
 
 use crate::world::{API, CALLERS, JSON, World};
 

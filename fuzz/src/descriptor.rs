@@ -2,7 +2,7 @@
 //! out.
 
 use serde_json::{Map, Value};
-use standin_guest::id::{self, Email};
+use standin_domain::id::{self, Email};
 
 use crate::world::{API, World};
 

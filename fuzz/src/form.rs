@@ -1,6 +1,6 @@
 //! The form of a token request (RFC 8693 §2.1). `$TOKEN` in it is a live subject token.
 
-use standin_guest::endpoint::parse_form;
+use standin_domain::endpoint::parse_form;
 
 use crate::world::{FORM, World};
 

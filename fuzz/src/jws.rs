@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use standin::bindings::keys::KeySource;
 use standin::keys::VerifyError;
-use standin_guest::claims::Claims;
+use standin_domain::claims::Claims;
 
 use crate::token;
 use crate::world::World;

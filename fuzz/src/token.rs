@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 use standin::bindings::keys::KeySource;
-use standin_guest::claims::Claims;
-use standin_guest::id;
-use standin_guest::mint::TYP_ACCESS_TOKEN;
-use standin_guest::ports::{Directory as _, Input, Party, UserKey};
+use standin_domain::claims::Claims;
+use standin_domain::id;
+use standin_domain::mint::TYP_ACCESS_TOKEN;
+use standin_domain::ports::{Directory as _, Input, Party, UserKey};
 
 use crate::world::{API, Answer, ISSUER, World};
 

@@ -3,12 +3,13 @@
 use std::cell::OnceCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::bindings::standin::obo::{audit, decision_point, directory, keys, registry, store};
-use crate::ports::{
+use standin_domain::ports::{
     Account, AccountKey, Audience, AuditDown, AuditLog, Client, Clock, DecisionPoint, Directory, DirectoryError, Input, Issuer,
     JudgeError, Judged, KeyError, KeySource, Machine, MachineKey, Purpose, Random, Registry, Revocations, StoreDown, System,
     User, UserKey, Verified, Verifier,
 };
+
+use crate::bindings::standin::obo::{audit, decision_point, directory, keys, registry, store};
 
 /// The space of the store that holds the names of revoked tokens.
 const REVOCATION: &str = "revocation";

@@ -2,7 +2,7 @@
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use standin_guest::id::{Email, MAX_LOCAL};
+use standin_domain::id::{Email, MAX_LOCAL};
 
 /// An e-mail address in normal form: what the component takes for one ([`Email`]), the local part in lowercase and NFC, the domain in
 /// its ASCII form (RFC 5891 §4.4).

@@ -18,7 +18,7 @@ mod token;
 
 use std::sync::Arc;
 
-use standin_guest::scope;
+use standin_domain::scope;
 
 pub(crate) use self::caller::identified;
 pub use self::cover::{Covered, Refusal};

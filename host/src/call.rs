@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use standin_guest::error::RuntimeError;
+use standin_domain::error::RuntimeError;
 use wasmtime::component::ResourceAny;
 
 use crate::bindings::endpoint::HttpRequest;

@@ -4,8 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use standin_guest::endpoint::authorization;
-use standin_guest::ports::Credential as Read;
+use standin_domain::endpoint::authorization;
+use standin_domain::ports::Credential as Read;
 
 use crate::bindings::endpoint::HttpRequest;
 use crate::bindings::types::{ClientSecret, Credential};

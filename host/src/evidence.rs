@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use standin_guest::id;
+use standin_domain::id;
 
 pub(crate) use self::stages::{Stage, Stages};
 use crate::bindings::directory::{Account, Machine, User, UserKey};

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use standin_guest::claims;
+use standin_domain::claims;
 
 pub(crate) use self::objects::{Objects, from_slice, from_str, from_value};
 

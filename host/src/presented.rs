@@ -1,8 +1,8 @@
 //! What one request carries to prove something by. Nothing else counts in it: a component that kept a credential or a token of an earlier
 //! request, where it is not thrown away between two, has nothing to show for it.
 
-use standin_guest::endpoint::{authorization, parse_form};
-use standin_guest::ports::Credential as Read;
+use standin_domain::endpoint::{authorization, parse_form};
+use standin_domain::ports::Credential as Read;
 use zeroize::Zeroizing;
 
 use crate::bindings::endpoint::HttpRequest;

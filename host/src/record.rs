@@ -6,7 +6,7 @@ mod policy;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use standin_guest::error::{NOT_RELEASED, is_hosts_own};
+use standin_domain::error::{NOT_RELEASED, is_hosts_own};
 
 use self::json::{Asked, Decision, Granted, Origin, Requester};
 use crate::approval::{Approval, Covered};
@@ -16,7 +16,7 @@ pub(crate) use self::json::Judged;
 pub(crate) use self::policy::{Difference, SlotChange, policy_change};
 
 /// The longest event of the component, in bytes.
-pub const MAX_DETAIL: usize = standin_guest::audit::MAX_EVENT;
+pub const MAX_DETAIL: usize = standin_domain::audit::MAX_EVENT;
 /// The deepest nesting of the component's event; readers of the log need not take more.
 pub const MAX_DEPTH: u8 = 32;
 /// The longest code.

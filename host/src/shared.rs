@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use standin_guest::error::{Entry, Error, Retry, RuntimeError};
+use standin_domain::error::{Entry, Error, Retry, RuntimeError};
 
 use crate::audit::{Audit, AuditCtx, AuditError};
 use crate::bindings::types::Failure;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use standin_guest::error::{RuntimeError, UNRECORDED};
+use standin_domain::error::{RuntimeError, UNRECORDED};
 
 use crate::audit::{self, AuditError, AuditLog, Rotated};
 use crate::bindings::endpoint::{HttpRequest, HttpResponse};
@@ -312,7 +312,7 @@ impl Standin {
 
     /// `given` if it is well formed, otherwise one of our own.
     pub(crate) fn correlation_id(&self, given: &str) -> String {
-        if standin_guest::id::is_opaque(given) {
+        if standin_domain::id::is_opaque(given) {
             return given.to_owned();
         }
         let mut bits = [0; 16];

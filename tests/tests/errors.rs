@@ -20,7 +20,7 @@ use standin::types::{
     Allowance, Attribute, Credential, Descriptor, DpopProof, Effect, Failure, IdType, Minted, Request, Subject, Token, Verdict,
 };
 use standin::{Builder, Decision, JWT_TYPE};
-use standin_guest::error::Error;
+use standin_domain::error::Error;
 use standin_tests::idp::{Idp, KID, claims_of, now};
 use standin_tests::ports::{FixedClock, NoAudit, NoDirectory, NoEntropy, NoStore};
 use standin_tests::requests::{basic, body, descriptor, envoy, host, http, request, token, user};

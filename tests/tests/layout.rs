@@ -1,4 +1,5 @@
-//! Dependencies point one way only: every `crate::…` of guest and host is held against the layers below.
+//! Dependencies point one way only: every `crate::…` of domain, component and host is held against the layers below. So are the crates that
+//! what is pure may be made of.
 //!
 //! A module may use modules of layers under its own. Modules of one layer stand in their order: each may use those before it.
 //! Import files of the host never know each other. What is otherwise is written down with its reason, and what is written down has
@@ -27,26 +28,33 @@ struct Layout {
     exceptions: &'static [Exception],
 }
 
-const GUEST: Layout = Layout {
-    source: "../guest/src",
+const DOMAIN: Layout = Layout {
+    source: "../guest/domain/src",
     layers: &[
         &["percent"],
-        &["bindings", "claims", "facts", "heap", "id", "own", "chain", "scope", "secret"],
+        &["contract", "claims", "facts", "id", "own", "chain", "scope", "secret"],
         &["ports"],
         &["error", "tenant"],
         &["caller", "target", "policy", "audit", "mint"],
         &["pipeline", "explain"],
         &["endpoint"],
-        &["imports"],
-        &["component"],
     ],
-    strangers: &["endpoint", "imports"],
-    private: &[("imports", &["component"]), ("component", &[])],
+    strangers: &[],
+    private: &[("endpoint", &[])],
     aliases: &[],
     exceptions: &[
         ("target", "mint", "an audience's flow and a token's type are named where they are minted"),
         ("policy", "mint", "the flow is part of the question"),
     ],
+};
+
+const GUEST: Layout = Layout {
+    source: "../guest/src",
+    layers: &[&["bindings", "heap"], &["imports"], &["component"]],
+    strangers: &[],
+    private: &[("heap", &[]), ("imports", &["component"]), ("component", &[])],
+    aliases: &[],
+    exceptions: &[],
 };
 
 const HOST: Layout = Layout {
@@ -101,7 +109,12 @@ const HOST: Layout = Layout {
 };
 
 #[test]
-fn the_guests_dependencies_point_one_way() {
+fn the_domains_dependencies_point_one_way() {
+    check(&DOMAIN);
+}
+
+#[test]
+fn the_components_dependencies_point_one_way() {
     check(&GUEST);
 }
 
@@ -157,6 +170,23 @@ fn allowed(layout: &Layout, from: &str, to: &str) -> bool {
     let strangers = layout.strangers.contains(&from) && layout.strangers.contains(&to);
     let private = layout.private.iter().any(|(name, users)| *name == to && !users.contains(&from));
     place(to) < place(from) && !strangers && !private
+}
+
+/// Of the crates that everything links: what they may be made of. Bindings in one would be an import of whatever links it, and what waits,
+/// opens files or asks the time has no place behind a port.
+const PURE: &[(&str, &[&str])] = &[("guest/domain", &["base64", "serde", "serde_json", "zeroize"])];
+
+#[test]
+fn what_is_pure_is_made_of_little() {
+    for (folder, known) in PURE {
+        let manifest = fs::read_to_string(Path::new("..").join(folder).join("Cargo.toml")).unwrap();
+        let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
+        let (section, others) = rest.split_once("\n[").unwrap();
+        let named = |line: &str| line.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect::<String>();
+        let found: Vec<_> = section.lines().map(named).filter(|name| !name.is_empty()).collect();
+        assert_eq!(found, *known, "{folder}");
+        assert!(!others.contains(".dependencies]") && !others.contains("build-dependencies"), "{folder}");
+    }
 }
 
 /// Every file of the crate that is not a test.

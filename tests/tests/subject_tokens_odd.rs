@@ -179,7 +179,7 @@ impl Both {
             Ok(minted) => {
                 let first = claims_of(&minted.token);
                 for name in ["acr", "amr", "auth_time"] {
-                    let kept = standin_guest::facts::read(name, &claims[name]).filter(|_| claims.get(name).is_some());
+                    let kept = standin_domain::facts::read(name, &claims[name]).filter(|_| claims.get(name).is_some());
                     assert_eq!(first.get(name), kept.as_ref(), "{name} of {claims}");
                 }
                 assert!(first.get("cnf").is_none() && claims.get("cnf").is_none(), "{claims}");
@@ -208,9 +208,9 @@ impl Both {
         const HARMLESS: [&str; 1] = ["subject.too_large"];
         let sub = claims["sub"].as_str().unwrap_or_default();
         let (kind, subject) = match claims["iss"].as_str() {
-            Some("https://owner.example.com") => ("user", standin_guest::id::user("acme", sub)),
+            Some("https://owner.example.com") => ("user", standin_domain::id::user("acme", sub)),
             Some("https://joined.example.com") => ("user", "user:acme:u-alice".to_owned()),
-            _ => ("external", standin_guest::id::external("corp", sub)),
+            _ => ("external", standin_domain::id::external("corp", sub)),
         };
         let asked = order(
             "mint",

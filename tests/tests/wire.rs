@@ -22,7 +22,7 @@ use standin::Standin;
 use standin::decision_point::{Judge, JudgeError, Judgement, Question};
 use standin::endpoint::HttpResponse;
 use standin::types::{Effect, Verdict};
-use standin_guest::error::{CallerError, Error};
+use standin_domain::error::{CallerError, Error};
 use standin_tests::idp::claims_of;
 use standin_tests::requests::{basic, body, http};
 use standin_tests::world::{API, SECRET, World};

@@ -12,11 +12,11 @@ use standin::keys::jwk::KeySet;
 use standin::keys::{Keys as _, VerifyError};
 use standin::presented::Presented;
 use standin::record::past;
-use standin_guest::bindings::exports::standin::obo::endpoint::HttpResponse;
-use standin_guest::endpoint;
-use standin_guest::error::Error;
-use standin_guest::mint::TYP_ACCESS_TOKEN;
-use standin_guest::ports::{DecisionPoint as _, Input};
+use standin_domain::contract::HttpResponse;
+use standin_domain::endpoint;
+use standin_domain::error::Error;
+use standin_domain::mint::TYP_ACCESS_TOKEN;
+use standin_domain::ports::{DecisionPoint as _, Input};
 
 use super::crossing::Cross as _;
 use super::native::Native;

@@ -1,8 +1,8 @@
 //! The contract's values, from the host's types of them to the component's and back, as they cross the border of a sandbox.
 
 mod guest {
-    pub(super) use standin_guest::bindings::exports::standin::obo::endpoint::HttpRequest;
-    pub(super) use standin_guest::ports::*;
+    pub(super) use standin_domain::contract::HttpRequest;
+    pub(super) use standin_domain::ports::*;
 }
 
 mod host {

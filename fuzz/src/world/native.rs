@@ -16,7 +16,7 @@ use standin::presented::Presented;
 use standin::record::Event;
 use standin::registry::{RegistryCtx, RegistryView};
 use standin::store::{Space, StoreCtx, StoreView};
-use standin_guest::ports::{
+use standin_domain::ports::{
     Account, AccountKey, Audience, AuditDown, AuditLog, Client, Clock, DecisionPoint, Directory, DirectoryError, Input, Issuer,
     JudgeError, Judged, KeyError, KeySource, Machine, MachineKey, Purpose, Random, Registry, Revocations, StoreDown, System,
     User, UserKey, Verified, Verifier,

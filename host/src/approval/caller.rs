@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use standin_guest::caller::accepts_type;
-use standin_guest::id;
+use standin_domain::caller::accepts_type;
+use standin_domain::id;
 
 use super::claims::{self, Claims};
 use super::proof::Unproven;

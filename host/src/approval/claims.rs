@@ -1,7 +1,7 @@
 //! Claims of a token whose signature is right: typed reading, nothing taken for granted.
 
 use serde_json::{Map, Value};
-use standin_guest::{claims, scope};
+use standin_domain::{claims, scope};
 
 /// A claim is not what its specification says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

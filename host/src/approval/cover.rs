@@ -1,9 +1,9 @@
 //! The comparison, claim by claim.
 
 use serde_json::{Map, Value};
-use standin_guest::chain::Actor;
-use standin_guest::facts::Authentication;
-use standin_guest::id;
+use standin_domain::chain::Actor;
+use standin_domain::facts::Authentication;
+use standin_domain::id;
 
 use super::Approval;
 use super::subject::AccountIds;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use standin_guest::facts;
+use standin_domain::facts;
 
 use crate::bindings::types::{Attribute, Input};
 use crate::json;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use standin_guest::chain::Actor;
-use standin_guest::id;
+use standin_domain::chain::Actor;
+use standin_domain::id;
 
 use super::subject::{self, Subject};
 use super::{caller, facts};

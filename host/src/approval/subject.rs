@@ -1,10 +1,10 @@
 //! On whose behalf: what is known of a subject, and the proof of those that a directory answer of this request named.
 
 use serde_json::{Value, json};
-use standin_guest::chain::Actor;
-use standin_guest::facts::Authentication;
-use standin_guest::id;
-pub(super) use standin_guest::own::Kind;
+use standin_domain::chain::Actor;
+use standin_domain::facts::Authentication;
+use standin_domain::id;
+pub(super) use standin_domain::own::Kind;
 
 use super::proof::{Question, Unproven};
 use super::token;

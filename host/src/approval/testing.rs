@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use standin_guest::id;
+use standin_domain::id;
 
 use super::{Approval, Grant, Unproven, examine};
 use crate::bindings::directory::{Account, ApiKey, Machine, State, User, UserKey};

@@ -1,12 +1,12 @@
 //! Subjects that a verified token of this request names: foreign ones and our own.
 
 use serde_json::Value;
-use standin_guest::caller::accepts_type;
-use standin_guest::chain::{Actor, ChainError};
-use standin_guest::facts::{Authentication, OF_TOKENS};
-use standin_guest::id;
-use standin_guest::mint::TYP_ACCESS_TOKEN;
-use standin_guest::own::{NotOurs, Own};
+use standin_domain::caller::accepts_type;
+use standin_domain::chain::{Actor, ChainError};
+use standin_domain::facts::{Authentication, OF_TOKENS};
+use standin_domain::id;
+use standin_domain::mint::TYP_ACCESS_TOKEN;
+use standin_domain::own::{NotOurs, Own};
 
 use super::claims::{Claims, Malformed, TimeFault};
 use super::proof::{Question, Unproven};
@@ -228,7 +228,7 @@ fn check_tenant(question: &Question<'_>, issuer: &Issuer, claims: Claims<'_>) ->
     };
     let named = match (&issuer.tenant_claim, issuer.tenants.as_slice()) {
         (Some(claim), _) => {
-            standin_guest::claims::tenant(claims.0, claim).map_err(|_| Malformed)?.ok_or(Unproven::TokenTenant)?
+            standin_domain::claims::tenant(claims.0, claim).map_err(|_| Malformed)?.ok_or(Unproven::TokenTenant)?
         }
         (None, [only]) => only,
         (None, _) if told_by_the_account => question.tenant,

@@ -149,7 +149,7 @@ pub(super) fn name(text: &str) -> Result<String, Problem> {
 
 /// A workflow step of a client.
 pub(super) fn step(text: &str) -> Result<String, Problem> {
-    checked(text, standin_guest::id::is_opaque(text), "1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
+    checked(text, standin_domain::id::is_opaque(text), "1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
 }
 
 /// A tenant.
@@ -165,7 +165,7 @@ pub(super) fn claim(text: &str) -> Result<String, Problem> {
 /// Where a token names its tenant: a claim, or a JSON pointer (RFC 6901).
 pub(super) fn tenant_claim(text: &str) -> Result<String, Problem> {
     if text.starts_with('/') {
-        let right = visible(text, MAX_NAME) && standin_guest::claims::is_pointer(text);
+        let right = visible(text, MAX_NAME) && standin_domain::claims::is_pointer(text);
         return checked(text, right, "a JSON pointer (RFC 6901) of at most 128 visible ASCII characters");
     }
     claim(text)
@@ -194,7 +194,7 @@ pub(super) fn media_type(text: &str) -> Result<String, Problem> {
 pub(super) fn audience(text: &str) -> Result<String, Problem> {
     checked(
         text,
-        standin_guest::id::is_audience(text),
+        standin_domain::id::is_audience(text),
         "a URI reference (RFC 3986) such as https://…, urn:…, //… or a plain name",
     )
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use standin_guest::id;
+use standin_domain::id;
 
 use crate::address::Address;
 use crate::bindings::directory::State;

@@ -11,7 +11,7 @@ use http::header::{
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use standin_guest::error::{Error, RequestError, RuntimeError};
+use standin_domain::error::{Error, RequestError, RuntimeError};
 use tokio::time::{Instant, timeout_at};
 
 use super::ServerOptions;

@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use standin_guest::id;
+use standin_domain::id;
 
 use crate::approval::testing::{API, IDP, NOW, OURS, PSEUDONYM, World, account, alice, issuer, machine, texts};
 use crate::approval::{Unproven, identified};

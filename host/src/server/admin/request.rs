@@ -112,7 +112,7 @@ impl ExplainRequest {
             }),
             (None, None, Some(token)) => {
                 account = account_of_token(self.account_id.as_deref(), self.account_csp_id, self.sfdc_account_id.as_deref());
-                let token_type = standin_guest::mint::JWT.to_owned();
+                let token_type = standin_domain::mint::JWT.to_owned();
                 Subject::Token(Token { value: token.0.to_string(), token_type })
             }
             _ => return Err(Wrong::Subject),
@@ -127,7 +127,7 @@ impl ExplainRequest {
             actor: None,
             audience: self.audience,
             resource: Vec::new(),
-            scope: standin_guest::scope::split(&self.scope),
+            scope: standin_domain::scope::split(&self.scope),
             requested_token_type: None,
             requested_ttl: self.ttl,
             step: self.step,

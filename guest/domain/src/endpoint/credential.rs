@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{form, single_header};
-use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
+use crate::contract::HttpRequest;
 use crate::error::{CallerError, Problem};
 use crate::ports::{ClientSecret, Credential};
 

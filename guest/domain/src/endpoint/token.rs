@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::credential::{self, InForm};
 use super::{Answer, expect_media_type, form, refused, shown, token_response};
-use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
+use crate::contract::HttpRequest;
 use crate::error::{Problem, RequestError};
 use crate::pipeline;
 use crate::ports::{Attribute, Failure, Ports, Request, Subject, Token};

@@ -279,7 +279,7 @@ pub fn is_hosts_own(code: &str) -> bool {
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Errors\n\nEvery failure carries one of these codes. The text is fixed; what went wrong in detail stands in the audit record \
-         under the answer's `correlation_id`. This page is made from the mapping in `guest/src/error.rs`.\n\n\
+         under the answer's `correlation_id`. This page is made from the mapping in `guest/domain/src/error.rs`.\n\n\
          | code | OAuth error | status | retry | text | what to do |\n|---|---|---|---|---|---|\n",
     );
     for error in Error::all() {
@@ -328,11 +328,11 @@ mod tests {
 
     #[test]
     fn the_page_is_the_mapping() {
-        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md")).unwrap_or_default();
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md")).unwrap_or_default();
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md"), markdown()).unwrap();
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md"), markdown()).unwrap();
         } else {
-            assert!(page == markdown(), "docs/errors.md is stale: run `UPDATE_DOCS=1 cargo test -p standin-guest`");
+            assert!(page == markdown(), "docs/errors.md is stale: run `UPDATE_DOCS=1 cargo test -p standin-domain`");
         }
     }
 }

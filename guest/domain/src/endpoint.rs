@@ -14,7 +14,7 @@ use self::answer::{Answer, failed, header};
 pub use self::credential::authorization;
 pub use self::form::parse as parse_form;
 use crate::audit;
-use crate::bindings::exports::standin::obo::endpoint::{HttpRequest, HttpResponse};
+use crate::contract::{HttpRequest, HttpResponse};
 use crate::error::{Problem, RequestError};
 use crate::ports::{Attribute, Failure, Minted, Ports, System};
 

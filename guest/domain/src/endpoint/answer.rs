@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::credential::{self, Tried};
 use super::insert;
-use crate::bindings::exports::standin::obo::endpoint::{HttpRequest, HttpResponse};
+use crate::contract::{HttpRequest, HttpResponse};
 use crate::error::OAuthError;
 use crate::ports::Failure;
 

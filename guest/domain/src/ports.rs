@@ -1,17 +1,11 @@
-//! What the domain needs of the outside, as small traits. `imports` implements them over the component's imports; the records are
-//! those of the contract.
+//! What the domain needs of the outside, as small traits. The component implements them over its imports; the records are those of
+//! the contract.
 
-pub use crate::bindings::standin::obo::decision_point::JudgeError;
-pub use crate::bindings::standin::obo::directory::{
-    Account, AccountKey, ApiKey, DirectoryError, Machine, MachineKey, State, User, UserKey,
-};
-pub use crate::bindings::standin::obo::keys::{KeyError, KeySource, Purpose, Verified};
-pub use crate::bindings::standin::obo::registry::{
-    Audience, Client, Issuer, IssuerRole, ScopeMode, Step, SubjectKind, SubjectMapping, System,
-};
-pub use crate::bindings::standin::obo::types::{
-    Allowance, Attribute, Certificate, ClientSecret, Credential, Descriptor, Effect, Failure, IdType, Input, Minted, Party,
-    Reason, Request, Subject, Token, Verdict,
+pub use crate::contract::{
+    Account, AccountKey, Allowance, ApiKey, Attribute, Audience, Certificate, Client, ClientSecret, Credential, Descriptor,
+    DirectoryError, Effect, Failure, IdType, Input, Issuer, IssuerRole, JudgeError, KeyError, KeySource, Machine, MachineKey,
+    Minted, Party, Purpose, Reason, Request, ScopeMode, State, Step, Subject, SubjectKind, SubjectMapping, System, Token, User,
+    UserKey, Verdict, Verified,
 };
 
 /// Time.

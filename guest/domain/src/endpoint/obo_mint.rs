@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::credential::{self, InForm};
 use super::{Answer, expect_media_type, insert, json, refused, token_response};
-use crate::bindings::exports::standin::obo::endpoint::HttpRequest;
+use crate::contract::HttpRequest;
 use crate::error::{Problem, RequestError};
 use crate::pipeline;
 use crate::ports::{Descriptor, Failure, IdType, Ports, Request, Subject, System};
