@@ -3,8 +3,8 @@
 use serde_json::Value;
 use standin::bindings::keys::KeySource;
 use standin_domain::claims::Claims;
+use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::id;
-use standin_domain::mint::TYP_ACCESS_TOKEN;
 use standin_domain::ports::{Directory as _, Input, Party, UserKey};
 
 use crate::world::{API, Answer, ISSUER, World};

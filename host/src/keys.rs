@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::id;
-use standin_domain::mint::TYP_ACCESS_TOKEN;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use zeroize::Zeroizing;
 

@@ -112,7 +112,7 @@ pub mod store;
 pub mod tape;
 mod threads;
 
-pub use standin_domain::mint::JWT as JWT_TYPE;
+pub use standin_domain::flow::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};
 pub use crate::builder::{

@@ -32,7 +32,7 @@ const DOMAIN: Layout = Layout {
     source: "../guest/domain/src",
     layers: &[
         &["percent"],
-        &["contract", "claims", "facts", "id", "own", "chain", "scope", "secret"],
+        &["contract", "claims", "facts", "flow", "id", "own", "chain", "scope", "secret"],
         &["ports"],
         &["error", "tenant"],
         &["caller", "target", "policy", "audit", "mint"],
@@ -42,10 +42,7 @@ const DOMAIN: Layout = Layout {
     strangers: &[],
     private: &[("endpoint", &[])],
     aliases: &[],
-    exceptions: &[
-        ("target", "mint", "an audience's flow and a token's type are named where they are minted"),
-        ("policy", "mint", "the flow is part of the question"),
-    ],
+    exceptions: &[],
 };
 
 const GUEST: Layout = Layout {

@@ -15,7 +15,7 @@ use standin::record::past;
 use standin_domain::contract::HttpResponse;
 use standin_domain::endpoint;
 use standin_domain::error::Error;
-use standin_domain::mint::TYP_ACCESS_TOKEN;
+use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::ports::{DecisionPoint as _, Input};
 
 use super::crossing::Cross as _;

@@ -3,7 +3,7 @@
 //!
 //! A request goes through [`pipeline`]: authenticate the caller ([`caller`]), find whom it acts for ([`target`]), ask the policy
 //! and narrow ([`policy`]), mint ([`mint`]), record ([`audit`]), answer. [`endpoint`] puts HTTP in front of it; [`error`] maps every
-//! failure to the wire. [`contract`] has the contract's values as plain types. [`chain`], [`claims`], [`facts`], [`id`], [`own`],
+//! failure to the wire. [`contract`] has the contract's values as plain types. [`chain`], [`claims`], [`facts`], [`flow`], [`id`], [`own`],
 //! [`scope`], [`secret`] and [`tenant`] are leaf values, and hosts use them too.
 
 pub mod audit;
@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod error;
 pub mod explain;
 pub mod facts;
+pub mod flow;
 pub mod id;
 pub mod mint;
 pub mod own;

@@ -5,8 +5,9 @@
 use crate::audit::Attempt;
 use crate::caller::{self, Caller};
 use crate::error::{CallerError, Problem, RequestError};
+use crate::flow::Flow;
 use crate::id;
-use crate::mint::{self, Flow};
+use crate::mint;
 use crate::policy::{self, Permit};
 use crate::ports::{Credential, Failure, Minted, Ports, Reason, Request};
 use crate::target::{self, Bounded, Found, Target};

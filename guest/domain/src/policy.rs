@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{GrantError, MintError, PolicyError, Problem, SubjectError};
-use crate::mint::Flow;
+use crate::flow::Flow;
 use crate::ports::{Allowance, Effect, Input, JudgeError, Judged, Ports, Reason, Request, System};
 use crate::scope;
 use crate::target::{Ceiling, Target};

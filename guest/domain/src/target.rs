@@ -13,6 +13,7 @@ use crate::caller::Caller;
 use crate::chain::Actor;
 use crate::error::{CallerError, Problem, RequestError};
 use crate::facts::Authentication;
+use crate::flow;
 use crate::ports::{Account, IdType, Party, Ports, Request, Subject, SubjectKind, System};
 
 /// The canonical account of a subject, as the claims name it.
@@ -211,7 +212,7 @@ fn refuse_unsupported(request: &Request) -> Result<(), Problem> {
         return Err(Problem::at(RequestError::Unsupported, "dpop"));
     }
     match request.requested_token_type.as_deref() {
-        None | Some(crate::mint::ACCESS_TOKEN | crate::mint::JWT) => Ok(()),
+        None | Some(flow::ACCESS_TOKEN | flow::JWT) => Ok(()),
         Some(_) => Err(Problem::at(RequestError::Unsupported, "requested_token_type")),
     }
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 use standin_domain::caller::accepts_type;
 use standin_domain::chain::{Actor, ChainError};
 use standin_domain::facts::{Authentication, OF_TOKENS};
+use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::id;
-use standin_domain::mint::TYP_ACCESS_TOKEN;
 use standin_domain::own::{NotOurs, Own};
 
 use super::claims::{Claims, Malformed, TimeFault};

@@ -3,11 +3,11 @@
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::ACCESS_TOKEN;
 use crate::audit::Attempt;
 use crate::chain::Actor;
 use crate::error::{MintError, Problem, SubjectError};
 use crate::facts::Authentication;
+use crate::flow::ACCESS_TOKEN;
 use crate::policy::{Grant, Permit};
 use crate::ports::{Attribute, KeyError, Minted, Ports, Purpose, System};
 use crate::target::{HostClaim, Target};

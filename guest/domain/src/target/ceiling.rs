@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Resolved;
 use crate::error::{GrantError, Problem, SubjectError, TargetError};
+use crate::flow::Flow;
 use crate::id;
 use crate::ports::{Audience, Client, Ports, Request, ScopeMode, Step, System};
 use crate::scope::ScopeSet;
@@ -223,7 +224,7 @@ fn audience(ports: &impl Ports, client: &Client, step: Option<&Step>, tenant: &s
     if audience.tenants.as_ref().is_some_and(|tenants| !tenants.iter().any(|served| served == tenant)) {
         return Err(refused("does not serve this tenant"));
     }
-    crate::mint::Flow::named(&audience.flow).ok_or_else(|| Problem::at(GrantError::FlowUnsupported, "audience"))?;
+    Flow::named(&audience.flow).ok_or_else(|| Problem::at(GrantError::FlowUnsupported, "audience"))?;
     Ok(audience)
 }
 

@@ -6,8 +6,8 @@ use crate::chain::{Actor, ChainError};
 use crate::claims::{Claims, Malformed};
 use crate::error::{Problem, SubjectError, TargetError};
 use crate::facts::Authentication;
+use crate::flow;
 use crate::id;
-use crate::mint;
 use crate::own::{NotOurs, Own};
 use crate::ports::{Issuer, IssuerRole, KeyError, KeySource, Ports, SubjectMapping, System, Token, User, UserKey, Verified};
 use crate::scope;
@@ -23,7 +23,7 @@ pub(super) fn resolve(
     asked: &Aliases,
 ) -> Result<Resolved, Problem> {
     match token.token_type.as_str() {
-        mint::ACCESS_TOKEN | mint::ID_TOKEN | mint::JWT => {}
+        flow::ACCESS_TOKEN | flow::ID_TOKEN | flow::JWT => {}
         _ => return Err(Problem::at(SubjectError::TokenType, "subject_token_type")),
     }
     if token.value.len() > settings.max_token as usize {
@@ -145,7 +145,7 @@ impl<P: Ports> Reading<'_, P> {
 
     /// A token of ours: good only in the hands of the service it was addressed to.
     fn own(&self, verified: &Verified) -> Result<Resolved, Problem> {
-        if verified.typ.as_deref() != Some(mint::TYP_ACCESS_TOKEN) {
+        if verified.typ.as_deref() != Some(flow::TYP_ACCESS_TOKEN) {
             return Err(SubjectError::Type.into());
         }
         let expires_at = self.check_times()?;

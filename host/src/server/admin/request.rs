@@ -112,7 +112,7 @@ impl ExplainRequest {
             }),
             (None, None, Some(token)) => {
                 account = account_of_token(self.account_id.as_deref(), self.account_csp_id, self.sfdc_account_id.as_deref());
-                let token_type = standin_domain::mint::JWT.to_owned();
+                let token_type = standin_domain::flow::JWT.to_owned();
                 Subject::Token(Token { value: token.0.to_string(), token_type })
             }
             _ => return Err(Wrong::Subject),
