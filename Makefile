@@ -31,6 +31,7 @@ test: toolchain peers ## fmt, clippy, unit tests, and every end-to-end test thro
 	$(PART) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(PART) 'clippy without the policy engines' $(CARGO) clippy --locked --package standin --no-default-features --all-targets -- -D warnings
 	for engine in cedar rego; do $(PART) "clippy of $$engine" $(CARGO) clippy --locked $(ENGINE) --all-targets -- -D warnings || exit 1; done
+	$(PART) 'core for WebAssembly' $(CARGO) check --locked --package standin-core --target $(TARGET)
 	$(PART) build $(CARGO) build --locked --workspace --all-targets
 	$(PART) tests $(CARGO) test --locked --workspace
 	for engine in cedar rego; do $(PART) "native tests of $$engine" $(CARGO) test --locked $(ENGINE) || exit 1; done

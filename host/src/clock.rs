@@ -1,14 +1,8 @@
-//! Time and randomness as ports, so that a request can be made reproducible.
+//! The machine's own time and randomness; as ports they are the core's.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the time comes from. Everything that stamps, expires or measures asks this.
-pub trait Clock: Send + Sync + 'static {
-    /// Time since the Unix epoch.
-    fn now(&self) -> Duration;
-    /// Time since some fixed moment; never goes back.
-    fn monotonic(&self) -> Duration;
-}
+pub use standin_core::clock::{Clock, Entropy, EntropyError};
 
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy)]
@@ -32,20 +26,6 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
     }
-}
-
-/// The operating system has no random bytes to give.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the system's random source failed")]
-pub struct EntropyError;
-
-/// Where random bytes come from.
-pub trait Entropy: Send + Sync + 'static {
-    /// Fills `bytes` with random ones.
-    ///
-    /// # Errors
-    /// Where the source has none; nothing is minted then.
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError>;
 }
 
 /// The operating system's generator.

@@ -73,7 +73,6 @@
 //! # }
 //! ```
 
-mod address;
 pub mod approval;
 pub mod audit;
 pub mod bindings;
@@ -90,12 +89,9 @@ pub mod engine;
 pub mod evidence;
 pub mod guard;
 mod guessing;
-mod hex;
 pub mod http;
 pub mod image;
-pub mod json;
 pub mod keys;
-pub mod peer;
 pub mod policy;
 pub mod presented;
 pub mod record;
@@ -112,6 +108,9 @@ pub mod store;
 pub mod tape;
 mod threads;
 
+use standin_core::{address, hex};
+#[doc(inline)]
+pub use standin_core::{json, peer};
 pub use standin_domain::flow::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};

@@ -207,7 +207,7 @@ fn an_attribute_reads_only_one_way() {
     for (attributes, problem) in [
         (r#"{"a": {"x": 1, "x": 2}}"#.to_owned(), "a member stands there twice"),
         (r#"{"level": {"$serde_json::private::RawValue": "7"}}"#.to_owned(), "a member has a name that is no data"),
-        (format!(r#"{{"level": {}}}"#, crate::json::tests::bomb(45)), "a member has a name that is no data"),
+        (format!(r#"{{"level": {}}}"#, crate::json::testing::bomb(45)), "a member has a name that is no data"),
     ] {
         let faults = rig().faults(account(&attributes), Mode::Upsert);
         assert!(faults.len() == 1 && faults[0].starts_with("accounts[0].attributes") && faults[0].contains(problem), "{faults:?}");

@@ -243,7 +243,7 @@ fn a_key_is_no_text_with_a_key_in_it() {
     let (_, key) = public(Algorithm::Es256);
     let hidden = json!({ "keys": [{ "$serde_json::private::RawValue": key.to_string() }] }).to_string();
     assert_eq!(KeySet::parse(hidden.as_bytes()).err(), Some(JwkError::Malformed));
-    let bomb = format!(r#"{{"keys":[{key},{}]}}"#, crate::json::tests::bomb(45));
+    let bomb = format!(r#"{{"keys":[{key},{}]}}"#, crate::json::testing::bomb(45));
     // A worker thread of the server has no more.
     let read = move || assert_eq!(KeySet::parse(bomb.as_bytes()).err(), Some(JwkError::Malformed));
     std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap().join().unwrap();

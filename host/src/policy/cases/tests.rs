@@ -33,11 +33,11 @@ fn what_is_no_case_is_refused_with_its_place() {
     assert!(matches!(suite(""), Err(CaseError::Empty)));
     let base = Suite::of([("a.json", "{\"cases\": []}")], Some(("base.json", "{")));
     assert!(matches!(base, Err(CaseError::File { file, .. }) if file == "base.json"));
-    for base in ["[]", r#"{"a":1,"a":2}"#, &crate::json::tests::bomb(300)] {
+    for base in ["[]", r#"{"a":1,"a":2}"#, &crate::json::testing::bomb(300)] {
         let refused = Suite::of([("a.json", "{\"cases\": []}")], Some(("base.json", base)));
         assert!(matches!(refused, Err(CaseError::File { file, .. }) if file == "base.json"));
     }
-    for input in [r#"{"ttl": 1, "ttl": 2}"#.to_owned(), format!(r#"{{"tenant": {}}}"#, crate::json::tests::bomb(45))] {
+    for input in [r#"{"ttl": 1, "ttl": 2}"#.to_owned(), format!(r#"{{"tenant": {}}}"#, crate::json::testing::bomb(45))] {
         let refused = suite(&format!(r#"{{"name": "x", "input": {input}, "expect": {{"effect": "deny"}}}}"#));
         assert!(matches!(refused, Err(CaseError::File { file, .. }) if file == "a.json"));
     }

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_fact_reads_only_one_way() {
-        for fact in [r#"{"x":1,"x":2}"#.to_owned(), crate::json::tests::bomb(45)] {
+        for fact in [r#"{"x":1,"x":2}"#.to_owned(), crate::json::testing::bomb(45)] {
             let body = format!(r#"{{"client_id":"c","id_type":"user","id":"email.a@b","attributes":{{"edge.a":{fact}}}}}"#);
             assert!(crate::json::from_str::<ExplainRequest>(&body).is_err(), "{}", fact.len());
         }

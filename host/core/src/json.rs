@@ -6,6 +6,8 @@
 //! within each other, 32 KB of them overflow a stack, past its own limit of depth. Such names are refused here, so nothing else reads JSON.
 
 mod objects;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::fmt;
 
@@ -13,7 +15,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 use standin_domain::claims;
 
-pub(crate) use self::objects::{Objects, from_slice, from_str, from_value};
+pub use self::objects::{Objects, from_slice, from_str, from_value};
 
 /// How the names begin that `serde_json` keeps for itself: `RawValue` and `Number` behind it.
 const PRIVATE: &str = "$serde_json::private::";
@@ -59,19 +61,25 @@ pub fn object(text: &str, max_depth: u8) -> Result<Map<String, Value>, JsonError
 ///
 /// # Errors
 /// Where it is something else.
-pub(crate) fn value(text: &str) -> serde_json::Result<Value> {
+pub fn value(text: &str) -> serde_json::Result<Value> {
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = Strict.deserialize(&mut parser)?;
     parser.end().map(|()| value)
 }
 
 /// The same for a field: `#[serde(deserialize_with)]`.
-pub(crate) fn field<'de, D: Deserializer<'de>>(parser: D) -> Result<Value, D::Error> {
+///
+/// # Errors
+/// Where it is something else.
+pub fn field<'de, D: Deserializer<'de>>(parser: D) -> Result<Value, D::Error> {
     Strict.deserialize(parser)
 }
 
 /// The same for a field that is an object.
-pub(crate) fn members<'de, D: Deserializer<'de>>(parser: D) -> Result<Map<String, Value>, D::Error> {
+///
+/// # Errors
+/// Where it is something else.
+pub fn members<'de, D: Deserializer<'de>>(parser: D) -> Result<Map<String, Value>, D::Error> {
     match Strict.deserialize(parser)? {
         Value::Object(members) => Ok(members),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(D::Error::custom("not an object")),
@@ -79,7 +87,7 @@ pub(crate) fn members<'de, D: Deserializer<'de>>(parser: D) -> Result<Map<String
 }
 
 /// Reads any value so.
-pub(crate) struct Strict;
+pub struct Strict;
 
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = Value;
@@ -146,7 +154,7 @@ impl<'de> Visitor<'de> for Strict {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use rstest::rstest;
 
     use super::*;
@@ -185,15 +193,6 @@ pub(crate) mod tests {
         assert_eq!(object(&"[".repeat(1 << 20), 255), Err(JsonError::Depth));
     }
 
-    /// JSON in a text in JSON, and so on: the depth of each is small, and that of all of them together is what a reader recurses to.
-    pub(crate) fn bomb(levels: usize) -> String {
-        let brackets = |bracket: &str| bracket.repeat(120);
-        (0..levels).fold("1".to_owned(), |inside, _| {
-            let text = inside.replace('\\', "\\u005c").replace('"', "\\u0022");
-            format!("{}{{\"{RAW}\":\"{text}\"}}{}", brackets("["), brackets("]"))
-        })
-    }
-
     #[test]
     fn nothing_is_read_within_a_text() {
         #[derive(Debug, serde::Deserialize)]
@@ -201,7 +200,7 @@ pub(crate) mod tests {
             #[expect(dead_code, reason = "nothing comes so far")]
             any: Value,
         }
-        let bomb = bomb(45);
+        let bomb = testing::bomb(45);
         assert!(bomb.len() < 40_000 && serde_json::from_str::<serde::de::IgnoredAny>(&bomb).is_ok(), "{}", bomb.len());
         // A worker thread of the server has no more.
         let small = std::thread::Builder::new().stack_size(2 << 20);

@@ -7,11 +7,11 @@ use standin_domain::id::{Email, MAX_LOCAL};
 /// An e-mail address in normal form: what the component takes for one ([`Email`]), the local part in lowercase and NFC, the domain in
 /// its ASCII form (RFC 5891 §4.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address(String);
+pub struct Address(String);
 
 impl Address {
     /// The address that is written so; 254 bytes at most, as written and in normal form.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let written = Email::parse(text)?;
         let (local, domain) = written.as_str().split_once('@')?;
         let normal = format!("{}@{}", local_part(local)?, domain_name(domain)?);
@@ -19,11 +19,13 @@ impl Address {
         Email::parse(&normal).filter(|email| email.as_str() == normal).map(|email| Self(email.into_string()))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// As it is compared.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub(crate) fn into_string(self) -> String {
+    /// As it is stored.
+    pub fn into_string(self) -> String {
         self.0
     }
 }

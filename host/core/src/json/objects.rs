@@ -14,7 +14,10 @@ use serde_json::Value;
 use super::{RAW, check_name};
 
 /// Like `serde_json::from_slice`, of UTF-8 alone (RFC 8259 §8.1), also where nobody looks.
-pub(crate) fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> serde_json::Result<T> {
+///
+/// # Errors
+/// As there.
+pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> serde_json::Result<T> {
     from_str(std::str::from_utf8(bytes).map_err(|error| no_text(bytes, error))?)
 }
 
@@ -27,20 +30,26 @@ fn no_text(bytes: &[u8], error: Utf8Error) -> serde_json::Error {
 }
 
 /// Like `serde_json::from_str`.
-pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
+///
+/// # Errors
+/// As there.
+pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
     let mut json = serde_json::Deserializer::from_str(text);
     let value = T::deserialize(Objects(&mut json))?;
     json.end().map(|()| value)
 }
 
 /// Like `serde_json::from_value`.
-pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> serde_json::Result<T> {
+///
+/// # Errors
+/// As there.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> serde_json::Result<T> {
     T::deserialize(Objects(value))
 }
 
 /// Wraps any part of a deserialization (deserializer, visitor, seed, access), so that a struct is read from an object alone, also within
 /// others. Not behind `#[serde(flatten)]`, `untagged` or `tag`: serde reads those from a buffer of its own.
-pub(crate) struct Objects<T>(pub(crate) T);
+pub struct Objects<T>(pub T);
 
 macro_rules! kinds {
     ($($kind:ident)*) => {
