@@ -18,7 +18,7 @@ use standin_domain::error::Error;
 use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::ports::{DecisionPoint as _, Input};
 
-use super::crossing::Cross as _;
+use super::crossing;
 use super::native::Native;
 use super::still::NOW;
 use super::{ISSUER, World};
@@ -40,7 +40,7 @@ pub(crate) struct Answer<'w> {
 impl<'w> Answer<'w> {
     pub(super) fn of(world: &'w World, request: HttpRequest) -> Self {
         let native = Native::new(world, Presented::by_http(&request));
-        let response = endpoint::handle(&native, &request.cross());
+        let response = endpoint::handle(&native, &crossing::request(request));
         let body = serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {:?}", response.body));
         let answer = Self { world, native, response, body };
         answer.check();

@@ -24,7 +24,7 @@ use standin_domain::ports::{
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::World;
-use super::crossing::Cross;
+use super::crossing;
 use super::still::Still;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,15 +123,15 @@ impl Random for Native<'_> {
 
 impl Verifier for Native<'_> {
     fn verify(&self, jws: &str, source: &KeySource) -> Result<Verified, KeyError> {
-        self.keys(async |view| keys::Host::verify(view, jws.to_owned(), source.clone().cross()).await).cross()
+        self.keys(async |view| keys::Host::verify(view, jws.to_owned(), source.clone()).await)
     }
 
     fn check_secret(&self, client: &str, secret: &str) -> Result<bool, KeyError> {
-        self.keys(async |view| keys::Host::check_secret(view, client.to_owned(), secret.to_owned()).await).cross()
+        self.keys(async |view| keys::Host::check_secret(view, client.to_owned(), secret.to_owned()).await)
     }
 
     fn pseudonym(&self, domain: &str, value: &str) -> Result<String, KeyError> {
-        self.keys(async |view| keys::Host::pseudonym(view, domain.to_owned(), value.to_owned())).cross()
+        self.keys(async |view| keys::Host::pseudonym(view, domain.to_owned(), value.to_owned()))
     }
 
     fn jwks(&self) -> String {
@@ -141,37 +141,37 @@ impl Verifier for Native<'_> {
 
 impl Directory for Native<'_> {
     fn find_account(&self, key: &AccountKey) -> Result<Option<Account>, DirectoryError> {
-        self.directory(async |view| directory::Host::find_account(view, key.clone().cross()).await).cross()
+        self.directory(async |view| directory::Host::find_account(view, key.clone()).await)
     }
 
     fn find_user(&self, key: &UserKey) -> Result<Option<User>, DirectoryError> {
-        self.directory(async |view| directory::Host::find_user(view, key.clone().cross()).await).cross()
+        self.directory(async |view| directory::Host::find_user(view, key.clone()).await)
     }
 
     fn find_machine(&self, key: &MachineKey) -> Result<Option<Machine>, DirectoryError> {
-        self.directory(async |view| directory::Host::find_machine(view, key.clone().cross()).await).cross()
+        self.directory(async |view| directory::Host::find_machine(view, key.clone()).await)
     }
 }
 
 impl Registry for Native<'_> {
     fn settings(&self) -> System {
-        self.registry(|view| registry::Host::settings(view)).cross()
+        self.registry(|view| registry::Host::settings(view))
     }
 
     fn find_client(&self, id: &str) -> Option<Client> {
-        self.registry(|view| registry::Host::find_client(view, id.to_owned())).cross()
+        self.registry(|view| registry::Host::find_client(view, id.to_owned()))
     }
 
     fn find_client_by_identity(&self, issuer: &str, sub: &str) -> Option<Client> {
-        self.registry(|view| registry::Host::find_client_by_identity(view, issuer.to_owned(), sub.to_owned())).cross()
+        self.registry(|view| registry::Host::find_client_by_identity(view, issuer.to_owned(), sub.to_owned()))
     }
 
     fn find_issuer(&self, issuer: &str) -> Option<Issuer> {
-        self.registry(|view| registry::Host::find_issuer(view, issuer.to_owned())).cross()
+        self.registry(|view| registry::Host::find_issuer(view, issuer.to_owned()))
     }
 
     fn find_audience(&self, id: &str) -> Option<Audience> {
-        self.registry(|view| registry::Host::find_audience(view, id.to_owned())).cross()
+        self.registry(|view| registry::Host::find_audience(view, id.to_owned()))
     }
 }
 
@@ -192,15 +192,14 @@ impl DecisionPoint for Native<'_> {
     fn judge(&self, input: &Input) -> Result<Judged<Self::Approval>, JudgeError> {
         let Inside { evidence, table, decision_point, .. } = &mut *self.inside.borrow_mut();
         let mut view = DecisionPointView { ctx: decision_point, evidence, table, correlation_id: CORRELATION };
-        let judged = self.world.wait(decision_point::Host::judge(&mut view, input.clone().cross())).expect("a table with room");
-        let decision_point::Judged { verdict, module_digest, approval } = judged.map_err(Cross::cross)?;
-        Ok(Judged { verdict: verdict.cross(), module_digest, approval })
+        let judged = self.world.wait(decision_point::Host::judge(&mut view, input.clone())).expect("a table with room");
+        let decision_point::Judged { verdict, module_digest, approval } = judged.map_err(crossing::no_verdict)?;
+        Ok(Judged { verdict, module_digest, approval })
     }
 
     fn sign(&self, approval: Self::Approval, purpose: Purpose, claims: &str, event: &str) -> Result<String, KeyError> {
-        let signed =
-            self.keys(async |view| keys::Host::sign(view, approval, purpose.cross(), claims.to_owned(), event.to_owned()).await);
-        signed.expect("an approval of this table").cross()
+        let signed = self.keys(async |view| keys::Host::sign(view, approval, purpose, claims.to_owned(), event.to_owned()).await);
+        signed.expect("an approval of this table")
     }
 }
 

@@ -1,14 +1,15 @@
 //! The values of the contract in `wit/` that the domain speaks of: plain types of the same shape, a file an interface.
 //!
-//! Generated bindings are told to use these (`with` of wit-bindgen), so nothing is copied between a request's values and the domain's.
+//! Generated bindings of the component are told to use these (`with` of wit-bindgen), and with the feature `wasmtime` they cross a sandbox's
+//! border on the host's side and can be written down, so nothing is copied between a request's values and the domain's.
 //! Where a shape here is not the contract's, the component does not compile; the order of an enumeration's cases is held to by a test.
 
-mod decision_point;
-mod directory;
-mod endpoint;
-mod keys;
-mod registry;
-mod types;
+pub mod decision_point;
+pub mod directory;
+pub mod endpoint;
+pub mod keys;
+pub mod registry;
+pub mod types;
 
 pub use self::decision_point::JudgeError;
 pub use self::directory::{Account, AccountKey, ApiKey, DirectoryError, Machine, MachineKey, State, User, UserKey};
@@ -47,6 +48,14 @@ macro_rules! causes {
                 }
             }
         }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{self:?}")
+            }
+        }
+
+        impl std::error::Error for $name {}
     };
 }
 
