@@ -91,7 +91,7 @@ impl Call {
     /// What a request over HTTP carries to prove something by.
     pub(crate) fn carries(&mut self, request: &HttpRequest) {
         if let Some(sandbox) = &mut self.sandbox {
-            sandbox.state().evidence.presented = Presented::by_http(request);
+            sandbox.state().evidence.presented = Presented::by_http(&request.headers, &request.body);
         }
     }
 

@@ -79,21 +79,18 @@ pub mod bindings;
 pub mod bounded;
 mod builder;
 mod call;
-mod claimed;
 pub mod clock;
 pub mod config;
 pub mod decision_point;
 pub mod directory;
 mod door;
 pub mod engine;
-pub mod evidence;
 pub mod guard;
 mod guessing;
 pub mod http;
 pub mod image;
 pub mod keys;
 pub mod policy;
-pub mod presented;
 pub mod record;
 pub mod registry;
 
@@ -108,9 +105,9 @@ pub mod store;
 pub mod tape;
 mod threads;
 
-use standin_core::{address, hex};
+use standin_core::{address, claimed, hex};
 #[doc(inline)]
-pub use standin_core::{json, peer};
+pub use standin_core::{evidence, json, peer, presented};
 pub use standin_domain::flow::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};

@@ -139,7 +139,7 @@ impl Standin {
     pub(crate) fn line_up(&self, came: Duration, mut request: HttpRequest) -> impl Future<Output = HttpResponse> + Send + use<> {
         request.correlation_id = self.correlation_id(&request.correlation_id);
         let peer = Peer::named(&request.peer);
-        let claim = claimed::by_request(&request);
+        let claim = claimed::by_http(&request.headers, &request.body);
         let place = self.inner.door.place(Origin::Stranger { peer, claim: claim.as_deref() });
         let asked = Asked { place, since: came, correlation_id: request.correlation_id.clone() };
         // What is public is nobody's secret, and anybody may ask for it as often as they like.

@@ -39,7 +39,7 @@ pub(crate) struct Answer<'w> {
 
 impl<'w> Answer<'w> {
     pub(super) fn of(world: &'w World, request: HttpRequest) -> Self {
-        let native = Native::new(world, Presented::by_http(&request));
+        let native = Native::new(world, Presented::by_http(&request.headers, &request.body));
         let response = endpoint::handle(&native, &crossing::request(request));
         let body = serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {:?}", response.body));
         let answer = Self { world, native, response, body };

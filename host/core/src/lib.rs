@@ -2,7 +2,10 @@
 //! component. Nothing here waits, opens files or talks to anybody; time and randomness are ports ([`clock`]).
 
 pub mod address;
+pub mod claimed;
 pub mod clock;
+pub mod evidence;
 pub mod hex;
 pub mod json;
 pub mod peer;
+pub mod presented;

@@ -1,12 +1,9 @@
 //! What one request carries to prove something by. Nothing else counts in it: a component that kept a credential or a token of an earlier
 //! request, where it is not thrown away between two, has nothing to show for it.
 
+use standin_domain::contract::{Credential, Request, Subject};
 use standin_domain::endpoint::{authorization, parse_form};
-use standin_domain::ports::Credential as Read;
 use zeroize::Zeroizing;
-
-use crate::bindings::endpoint::HttpRequest;
-use crate::bindings::types::{Credential, Request, Subject};
 
 /// The parameters of a form that can be a token about a subject (RFC 8693 §2.1, RFC 7523 §2.1).
 const SUBJECTS: [&str; 3] = ["subject_token", "actor_token", "assertion"];
@@ -44,20 +41,20 @@ impl Presented {
         presented
     }
 
-    /// What a request over HTTP carries: in `authorization`, and in a form. Read with the very functions that the component reads with;
+    /// What a request over HTTP with these headers and this body carries: in `authorization`, and in a form. Read with the very functions that the component reads with;
     /// what they do not take proves nothing.
-    pub fn by_http(request: &HttpRequest) -> Self {
+    pub fn by_http(headers: &[(String, Vec<u8>)], body: &[u8]) -> Self {
         let mut presented = Self::default();
-        let values = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         for (_, value) in values {
             let Ok(value) = std::str::from_utf8(value) else { continue };
             match authorization(value) {
-                Ok(Read::ClientSecret(shown)) => presented.secret(&shown.client_id, &shown.secret),
-                Ok(Read::Bearer(token) | Read::ClientAssertion(token)) => presented.caller(&token),
-                Ok(Read::Certificate(_) | Read::Attested(_)) | Err(_) => {}
+                Ok(Credential::ClientSecret(shown)) => presented.secret(&shown.client_id, &shown.secret),
+                Ok(Credential::Bearer(token) | Credential::ClientAssertion(token)) => presented.caller(&token),
+                Ok(Credential::Certificate(_) | Credential::Attested(_)) | Err(_) => {}
             }
         }
-        let form = parse_form(&request.body).unwrap_or_default();
+        let form = parse_form(body).unwrap_or_default();
         let parameter = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         if let (Some(id), Some(secret)) = (parameter("client_id"), parameter("client_secret")) {
             presented.secret(id, secret);
@@ -107,19 +104,8 @@ mod tests {
     use super::*;
 
     fn http(headers: &[(&str, &str)], body: &str) -> Presented {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        Presented::by_http(&HttpRequest {
-            method: "POST".into(),
-            scheme: "http".into(),
-            authority: "a".into(),
-            path: "/oauth2/token".into(),
-            query: "subject_token=in-the-query".into(),
-            headers,
-            body: body.as_bytes().to_vec(),
-            peer: String::new(),
-            certificate: None,
-            correlation_id: String::new(),
-        })
+        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        Presented::by_http(&headers, body.as_bytes())
     }
 
     #[test]
@@ -134,7 +120,7 @@ mod tests {
         let bearer = http(&[("AUTHORIZATION", "Bearer  x.y.z")], "client_secret=s");
         assert!(bearer.has_caller("x.y.z") && !bearer.has_subject("x.y.z") && !bearer.has_secret("", "s"));
         let nothing = http(&[("x-token", "x.y.z"), ("authorization", "Attested edge")], "%%%");
-        assert!(!nothing.has_caller("x.y.z") && !nothing.has_caller("edge") && !nothing.has_subject("in-the-query"));
+        assert!(!nothing.has_caller("x.y.z") && !nothing.has_caller("edge"));
         assert_eq!(format!("{form:?}"), "[redacted]");
     }
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 /// A stage of the pipeline, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// Until a client has shown who it is.
     Authenticate,
     /// Until the policy is asked.
@@ -32,19 +32,19 @@ impl Stage {
 
 /// How long each stage took that has ended. In JSON: whole microseconds by its name.
 #[derive(Debug, Default)]
-pub(crate) struct Stages {
+pub struct Stages {
     last: Duration,
     took: [Option<Duration>; Stage::ALL.len()],
 }
 
 impl Stages {
     /// The first begins now, by the monotonic clock.
-    pub(super) fn begun(now: Duration) -> Self {
+    pub fn begun(now: Duration) -> Self {
         Self { last: now, ..Self::default() }
     }
 
     /// This one ends now, and the next begins. What a component does a second time counts for the stage it does it in.
-    pub(crate) fn end(&mut self, stage: Stage, now: Duration) {
+    pub fn end(&mut self, stage: Stage, now: Duration) {
         let slots = Stage::ALL.into_iter().zip(&mut self.took);
         if let Some((_, slot @ None)) = slots.into_iter().find(|(known, _)| *known == stage) {
             *slot = Some(now.saturating_sub(self.last));
@@ -53,7 +53,7 @@ impl Stages {
     }
 
     /// Whether none has ended.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.took.iter().all(Option::is_none)
     }
 }

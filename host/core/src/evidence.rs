@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use standin_domain::contract::{Account, Attribute, Input, Machine, User, UserKey, Verdict};
 use standin_domain::id;
 
-pub(crate) use self::stages::{Stage, Stages};
-use crate::bindings::directory::{Account, Machine, User, UserKey};
-use crate::bindings::types::{Attribute, Input, Verdict};
+pub use self::stages::{Stage, Stages};
 use crate::presented::Presented;
 
 /// The most directory questions, verifications and digests one request may ask for.
@@ -134,14 +133,14 @@ pub struct Evidence {
     /// For every question about a user, where its answer stands among `users`.
     user_answers: Vec<Option<usize>>,
     /// How long each stage took that has ended.
-    pub(crate) stages: Stages,
+    pub stages: Stages,
     lookups: usize,
     decisions: usize,
 }
 
 impl Evidence {
     /// Nothing seen yet of a request that begins now.
-    pub(crate) fn begun(now: Duration) -> Self {
+    pub fn begun(now: Duration) -> Self {
         Self { stages: Stages::begun(now), ..Self::default() }
     }
 
@@ -321,7 +320,7 @@ mod tests {
             email: "alice@example.com".into(),
             accounts: vec![],
             primary_account: None,
-            state: crate::bindings::directory::State::Active,
+            state: standin_domain::contract::State::Active,
             protected: false,
             scopes: None,
             attributes: vec![],

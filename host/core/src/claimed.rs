@@ -4,11 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use standin_domain::contract::{ClientSecret, Credential};
 use standin_domain::endpoint::authorization;
-use standin_domain::ports::Credential as Read;
 
-use crate::bindings::endpoint::HttpRequest;
-use crate::bindings::types::{ClientSecret, Credential};
 use crate::json;
 
 /// The longest payload that is looked into, in bytes.
@@ -16,26 +14,28 @@ const MAX_LOOKED_INTO: usize = 16 * 1024;
 
 /// The issuer and subject that a JWT names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) iss: String,
-    pub(crate) sub: String,
+pub struct Identity {
+    /// Its issuer.
+    pub iss: String,
+    /// Its subject.
+    pub sub: String,
 }
 
 impl Identity {
     /// Of a compact JWS, whoever made it.
-    pub(crate) fn of(jws: &str) -> Option<Self> {
+    pub fn of(jws: &str) -> Option<Self> {
         let payload = jws.split('.').nth(1).filter(|payload| payload.len() <= MAX_LOOKED_INTO)?;
         json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 
     /// One text for both. No client id has a space.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{} {}", self.iss, self.sub)
     }
 }
 
 /// Whom a credential names.
-pub(crate) fn by_credential(credential: &Credential) -> Option<String> {
+pub fn by_credential(credential: &Credential) -> Option<String> {
     match credential {
         Credential::ClientSecret(ClientSecret { client_id, secret: _ }) => Some(client_id.clone()),
         Credential::Attested(client) => Some(client.clone()),
@@ -44,14 +44,14 @@ pub(crate) fn by_credential(credential: &Credential) -> Option<String> {
     }
 }
 
-/// Whom an HTTP request names: in `authorization`, or else in its form.
-pub(crate) fn by_request(request: &HttpRequest) -> Option<String> {
-    let header = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    let Some((_, value)) = header else { return in_form(&request.body) };
+/// Whom an HTTP request with these headers and this body names: in `authorization`, or else in its form.
+pub fn by_http(headers: &[(String, Vec<u8>)], body: &[u8]) -> Option<String> {
+    let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let Some((_, value)) = header else { return in_form(body) };
     match authorization(std::str::from_utf8(value).ok()?).ok()? {
-        Read::ClientSecret(shown) => Some(shown.client_id),
-        Read::Bearer(jws) | Read::ClientAssertion(jws) => Identity::of(&jws).map(|identity| identity.name()),
-        Read::Attested(_) | Read::Certificate(_) => None,
+        Credential::ClientSecret(shown) => Some(shown.client_id),
+        Credential::Bearer(jws) | Credential::ClientAssertion(jws) => Identity::of(&jws).map(|identity| identity.name()),
+        Credential::Attested(_) | Credential::Certificate(_) => None,
     }
 }
 
@@ -68,19 +68,9 @@ mod tests {
 
     use super::*;
 
-    fn request(headers: &[(&str, &str)], body: &str) -> HttpRequest {
-        HttpRequest {
-            method: "POST".into(),
-            scheme: "https".into(),
-            authority: "a.example".into(),
-            path: "/oauth2/token".into(),
-            query: String::new(),
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
-            body: body.as_bytes().to_vec(),
-            peer: String::new(),
-            certificate: None,
-            correlation_id: String::new(),
-        }
+    fn named(headers: &[(&str, &str)], body: &str) -> Option<String> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        by_http(&headers, body.as_bytes())
     }
 
     #[rstest]
@@ -94,8 +84,8 @@ mod tests {
     #[case::no_base64("Basic ???", None)]
     #[case::unknown("Digest x", None)]
     #[case::nothing("", None)]
-    fn the_header_names_somebody(#[case] value: &str, #[case] named: Option<&str>) {
-        assert_eq!(by_request(&request(&[("Authorization", value)], "client_id=other")).as_deref(), named);
+    fn the_header_names_somebody(#[case] value: &str, #[case] somebody: Option<&str>) {
+        assert_eq!(named(&[("Authorization", value)], "client_id=other").as_deref(), somebody);
     }
 
     #[rstest]
@@ -103,7 +93,7 @@ mod tests {
     #[case("grant_type=x&client_id=a%20b&client_secret=c", Some("a%20b"))]
     #[case("xclient_id=a", None)]
     #[case("", None)]
-    fn the_form_names_somebody(#[case] body: &str, #[case] named: Option<&str>) {
-        assert_eq!(by_request(&request(&[], body)).as_deref(), named);
+    fn the_form_names_somebody(#[case] body: &str, #[case] somebody: Option<&str>) {
+        assert_eq!(named(&[], body).as_deref(), somebody);
     }
 }
