@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use standin_core::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 use toml_edit::Document;
 
 pub use self::fault::{ConfigError, Fault, Problem, Report};
@@ -28,7 +29,6 @@ use self::reader::{Faults, Repeated, Section};
 use crate::bounded;
 use crate::guard::{self, GuardError};
 use crate::hex;
-use crate::registry::{Algorithm, Audience, Client, Issuer, IssuerKeys};
 
 /// The longest file, in bytes: room for tens of thousands of clients.
 const MAX_FILE: u64 = 32 * 1024 * 1024;

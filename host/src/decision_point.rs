@@ -4,6 +4,7 @@ mod limits;
 
 use std::sync::Arc;
 
+use standin_core::registry::Registry;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use crate::approval::{self, Approval, Grant};
@@ -13,7 +14,6 @@ pub use crate::bindings::types::{Input, Verdict};
 use crate::clock::Clock;
 use crate::door::{Crowded, Turn};
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin, Stage};
-use crate::registry::Registry;
 use crate::tape::{Completed, Completes, Taped};
 
 pub(crate) use self::limits::{both, describe, shorten, verdict as check};

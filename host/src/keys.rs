@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use standin_core::registry::{Algorithm, Registry};
 use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::id;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
@@ -35,7 +36,6 @@ use crate::door::Crowded;
 use crate::evidence::{Evidence, Stage};
 use crate::guessing::Asker;
 use crate::record;
-use crate::registry::{Algorithm, Registry};
 use crate::tape::Taped;
 
 /// The longest secret, domain or value a component may hand in, in bytes.

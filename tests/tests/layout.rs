@@ -56,7 +56,7 @@ const GUEST: Layout = Layout {
 
 const CORE: Layout = Layout {
     source: "../host/core/src",
-    layers: &[&["hex", "clock", "peer", "address", "json", "claimed", "presented"], &["evidence"]],
+    layers: &[&["hex", "clock", "peer", "address", "json", "claimed", "presented", "registry"], &["evidence"]],
     strangers: &[],
     private: &[],
     aliases: &[],
@@ -85,10 +85,7 @@ const HOST: Layout = Layout {
     aliases: &[("types", "bindings"), ("obo", "bindings"), ("endpoint", "bindings")],
     exceptions: &[
         ("bindings", "approval", "the contract's resource `approval` is the host's own type"),
-        ("config", "registry", "a configuration is checked into registrations"),
         ("approval", "registry", "a proof is held against the registrations"),
-        ("decision_point", "registry", "a question is examined through the port `Registry`"),
-        ("keys", "registry", "who may sign what is registered: through the port `Registry`"),
         ("keys", "http", "issuers' key sets are fetched through the port `Http`"),
         ("keys", "audit", "nothing is signed before it is recorded"),
         ("audit", "keys", "checkpoints are signed through the port `Keys`"),

@@ -9,3 +9,4 @@ pub mod hex;
 pub mod json;
 pub mod peer;
 pub mod presented;
+pub mod registry;

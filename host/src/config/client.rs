@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
+use standin_core::registry::{Client, ScopeMode, Step, SubjectKind};
 use toml_edit::Value;
 
 use super::fault::Problem;
 use super::reader::{Found, Once, Section, values};
 use super::value::{self, audience, boolean, choice, digest, lifetime, name, scope, step, sub, tenant, text};
 use super::{ClientRegistration, Identity};
-use crate::registry::{Client, ScopeMode, Step, SubjectKind};
 
 /// Secrets that may be live at once: the old and the new one of a rotation.
 pub(super) const MAX_SECRETS: usize = 2;

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use standin_core::registry::{ALGORITHM, Algorithm, Audience};
+
 use super::fault::Problem;
 use super::reader::{Once, Section, values};
 use super::value::{audience, boolean, choice, duration, lifetime, name, origin, path, scope, size, tenant, text};
 use super::{Provider, ProviderCredential};
 use crate::bindings::types::Attribute;
-use crate::registry::{ALGORITHM, Algorithm, Audience};
 
 const MAX_PROVIDER_BODY: u32 = 16 * 1024 * 1024;
 

@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use standin_core::registry::Algorithm;
+
 use super::fault::Problem;
 use super::reader::{Found, Section, values};
 use super::value::{boolean, choice, duration, integer, lifetime, path, share, size, sqlite, text};
 use super::{AuditLog, Durability, FAILURES, Isolation, Limits, Record, Runtime, Server, SigningKeys, Timeouts, Tls};
-use crate::registry::Algorithm;
 
 /// The system's cap on lifetimes; a file can only lower it.
 const MAX_TTL: u32 = 15 * 60;

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use standin_core::registry::{Algorithm, ED25519, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping};
+
 use super::IssuerRegistration;
 use super::fault::Problem;
 use super::reader::{Found, Once, Section, values};
 use super::value::{self, audience, choice, claim, duration, fetched, media_type, name, path, scope, tenant, tenant_claim, text};
-use crate::registry::{Algorithm, ED25519, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

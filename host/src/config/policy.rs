@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use standin_core::registry::Client;
+
 use super::client::MAX_SECRETS;
 use super::fault::Problem;
 use super::reader::{Faults, Found, Once, Section, values};
 use super::value::{digest, duration, integer, path, size, tenant, text};
 use super::{Admin, AdminListener, Breaker, ClientRegistration, Policy, PolicyModule, PolicySource, TenantPolicy};
-use crate::registry::Client;
 
 const MIB: u32 = 1024 * 1024;
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
+use standin_core::registry::Algorithm;
 use tokio::sync::Mutex;
 
 use super::folder::Folder;
@@ -20,7 +21,6 @@ use super::signing::{self, SigningKey};
 use super::{Keys, KeysError, VerifyingKey};
 use crate::clock::{Clock, EntropyError};
 use crate::guard::GuardError;
-use crate::registry::Algorithm;
 pub use crate::secret::SecretKey;
 
 /// Why the keys are not there.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use standin_core::registry::Algorithm;
 use zeroize::Zeroizing;
 
 use super::files::KeyFileError;
@@ -11,7 +12,6 @@ use super::folder::{Folder, Opened};
 use super::signing::SigningKey;
 use crate::clock::{Clock, Entropy};
 use crate::json;
-use crate::registry::Algorithm;
 use crate::secret::SecretKey;
 
 /// The index file.

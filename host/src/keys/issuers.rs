@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use standin_core::registry::{Algorithm, IssuerKeys, JwksSource};
 use tokio::sync::watch;
 
 use super::VerifyingKey;
@@ -17,7 +18,6 @@ use crate::bounded;
 use crate::clock::Clock;
 use crate::guard::{self, GuardError};
 use crate::http::{Http, HttpError, Outbound, USER_AGENT};
-use crate::registry::{Algorithm, IssuerKeys, JwksSource};
 
 /// The most sources kept.
 const MAX_SOURCES: usize = 4_096;

@@ -11,11 +11,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use standin_core::registry::Algorithm;
 
 pub use self::set::{KeySet, LeftOut, MAX_SET_BYTES, MAX_SET_KEYS, Picked};
 use super::VerifyingKey;
 use super::der::public_key_info;
-use crate::registry::Algorithm;
 
 /// The longest `kid`, in bytes.
 const MAX_KID: usize = 512;

@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64URL};
+use standin_core::registry::Algorithm;
 use zeroize::Zeroizing;
 
 use super::VerifyingKey as _;
@@ -17,7 +18,6 @@ use super::der::rsa_numbers;
 use super::jwk::{PublicKey, PublicParts};
 use crate::bounded;
 use crate::clock::Entropy;
-use crate::registry::Algorithm;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use standin_core::registry::{Audience, Client, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping, System};
 
 use super::issuers::IssuerKeySets;
 use super::jwk::published;
@@ -12,7 +13,6 @@ use super::signing::SigningKey;
 use super::*;
 use crate::clock::SystemEntropy;
 use crate::http::{Http, HttpError, Inbound, Outbound};
-use crate::registry::{Audience, Client, Issuer, IssuerKeys, IssuerRole, JwksSource, SubjectMapping, System};
 
 pub(super) const OWN: &str = "https://obo.example.com";
 pub(super) const CORP: &str = "https://idp.example.com";

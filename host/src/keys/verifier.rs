@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
+use standin_core::registry::{Algorithm, IssuerKeys, IssuerRole, JwksSource, Registry};
 
 use self::jws::Jws;
 pub use self::jws::MalformedJws;
@@ -20,7 +21,6 @@ use crate::bindings::keys::{KeyError, KeySource, Verified};
 use crate::clock::Clock;
 use crate::evidence::TokenRole;
 use crate::json::{self, JsonError};
-use crate::registry::{Algorithm, IssuerKeys, IssuerRole, JwksSource, Registry};
 
 /// The most signatures remembered. An entry is a digest and a time, about 200 bytes with what the cache needs for it.
 const REMEMBERED: u64 = 16_384;

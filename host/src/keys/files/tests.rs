@@ -2,10 +2,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rstest::rstest;
+use standin_core::registry::Algorithm;
 
 use super::*;
 use crate::clock::{Entropy, SystemEntropy};
-use crate::registry::Algorithm;
 
 const RETENTION: Duration = Duration::from_secs(930);
 

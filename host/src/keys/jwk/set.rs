@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use standin_core::registry::Algorithm;
 
 use super::{JwkError, PublicKey};
 use crate::bounded;
 use crate::json;
 use crate::keys::VerifyingKey;
-use crate::registry::Algorithm;
 
 /// The longest JWK set, in bytes.
 pub const MAX_SET_BYTES: usize = 256 * 1024;

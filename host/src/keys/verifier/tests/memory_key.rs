@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use standin_core::registry::{Algorithm, IssuerKeys, JwksSource};
 
 use super::super::{Signer, TokenRole, memory_key};
 use crate::keys::VerifyingKey;
-use crate::registry::{Algorithm, IssuerKeys, JwksSource};
 
 /// Everything the memory of a signature depends on.
 #[derive(Debug, Clone, PartialEq)]
