@@ -73,7 +73,6 @@
 //! # }
 //! ```
 
-pub mod approval;
 pub mod audit;
 pub mod bindings;
 pub mod bounded;
@@ -91,7 +90,6 @@ pub mod http;
 pub mod image;
 pub mod keys;
 pub mod policy;
-pub mod record;
 pub mod registry;
 
 pub mod replay;
@@ -107,7 +105,7 @@ mod threads;
 
 use standin_core::{address, claimed, hex};
 #[doc(inline)]
-pub use standin_core::{evidence, json, peer, presented};
+pub use standin_core::{approval, evidence, json, peer, presented, record};
 pub use standin_domain::flow::JWT as JWT_TYPE;
 
 pub use crate::bindings::{endpoint, obo, types};

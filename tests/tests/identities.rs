@@ -1,5 +1,5 @@
 //! Who is who: actors that another issuer names, users whose names an issuer owns, unknown users, the account that is meant, and what
-//! was revoked. Through the real component; what the host alone has to hold is in `host/src/approval/tests` and `hostile.rs`.
+//! was revoked. Through the real component; what the host alone has to hold is in `host/core/src/approval/tests` and `hostile.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 

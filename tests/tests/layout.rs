@@ -56,7 +56,11 @@ const GUEST: Layout = Layout {
 
 const CORE: Layout = Layout {
     source: "../host/core/src",
-    layers: &[&["hex", "clock", "peer", "address", "json", "claimed", "presented", "registry"], &["evidence"]],
+    layers: &[
+        &["hex", "clock", "peer", "address", "json", "claimed", "presented", "registry"],
+        &["evidence"],
+        &["approval", "record"],
+    ],
     strangers: &[],
     private: &[],
     aliases: &[],
@@ -67,7 +71,6 @@ const HOST: Layout = Layout {
     source: "../host/src",
     layers: &[
         &["bindings", "bounded", "guard", "clock", "door", "guessing", "secret", "sqlite", "threads", "config"],
-        &["approval", "record"],
         &["tape"],
         &["registry", "http", "store", "directory", "keys", "audit", "decision_point"],
         &["engine", "image", "policy"],
@@ -84,8 +87,6 @@ const HOST: Layout = Layout {
     private: &[("main", &[]), ("cli", &["main"]), ("state", &["shared", "call", "standin", "builder"])],
     aliases: &[("types", "bindings"), ("obo", "bindings"), ("endpoint", "bindings")],
     exceptions: &[
-        ("bindings", "approval", "the contract's resource `approval` is the host's own type"),
-        ("approval", "registry", "a proof is held against the registrations"),
         ("keys", "http", "issuers' key sets are fetched through the port `Http`"),
         ("keys", "audit", "nothing is signed before it is recorded"),
         ("audit", "keys", "checkpoints are signed through the port `Keys`"),
@@ -166,7 +167,10 @@ fn allowed(layout: &Layout, from: &str, to: &str) -> bool {
 /// opens files or asks the time has no place behind a port.
 const PURE: &[(&str, &[&str])] = &[
     ("guest/domain", &["base64", "serde", "serde_json", "zeroize"]),
-    ("host/core", &["base64", "icu_normalizer", "idna", "serde", "serde_json", "standin-domain", "thiserror", "zeroize"]),
+    (
+        "host/core",
+        &["async-trait", "base64", "icu_normalizer", "idna", "serde", "serde_json", "standin-domain", "thiserror", "zeroize"],
+    ),
 ];
 
 #[test]

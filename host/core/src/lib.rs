@@ -2,6 +2,7 @@
 //! component. Nothing here waits, opens files or talks to anybody; time and randomness are ports ([`clock`]).
 
 pub mod address;
+pub mod approval;
 pub mod claimed;
 pub mod clock;
 pub mod evidence;
@@ -9,4 +10,5 @@ pub mod hex;
 pub mod json;
 pub mod peer;
 pub mod presented;
+pub mod record;
 pub mod registry;

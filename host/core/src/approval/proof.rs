@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use standin_domain::chain::Actor;
+use standin_domain::contract::{Attribute, Input, Party};
 use standin_domain::id;
 
 use super::subject::{self, Subject};
 use super::{caller, facts};
-use crate::bindings::types::{Attribute, Input, Party};
 use crate::evidence::Evidence;
 use crate::registry::{Algorithm, Client, Registry, Step, signing_algorithm};
 
@@ -171,7 +171,7 @@ pub(super) struct Question<'a> {
 
 /// A question whose every part was proven.
 #[derive(Debug)]
-pub(crate) struct Proof {
+pub struct Proof {
     pub(super) client: Arc<Client>,
     pub(super) subject: Subject,
     pub(super) issuer: String,
@@ -179,13 +179,13 @@ pub(crate) struct Proof {
     /// What the token is signed with; without it, with what the keys have for default.
     pub(super) algorithm: Option<Algorithm>,
     /// Where the tenant is reached by crossing: from where.
-    pub(crate) origin: Option<String>,
+    pub origin: Option<String>,
     /// The facts that no policy is told, for they are not of their type.
-    pub(crate) left_out: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 /// Replaces what the component says by what the host knows, as far as it is proven, and proves it.
-pub(crate) fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Proof, Unproven> {
+pub fn examine(input: &mut Input, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Result<Proof, Unproven> {
     let named = input.step.take();
     forget(input, &evidence.edge, now);
     let client = caller::prove(&input.caller.id, evidence, registry, now)?;

@@ -1,8 +1,8 @@
 //! How the host's facts look in JSON. Borrowed throughout: an event is written once and thrown away.
 
 use serde::{Serialize, Serializer};
+use standin_domain::contract::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 
-use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin, TokenRole};
 
 /// What was granted.
@@ -84,7 +84,7 @@ impl<'a> Decision<'a> {
 
 /// What one module said of a question: its verdict, or why there is none.
 #[derive(Serialize)]
-pub(crate) struct Judged<'a> {
+pub struct Judged<'a> {
     policy: &'a str,
     effect: Option<Effected<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,8 @@ pub(crate) struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    pub(crate) fn of(digest: &'a str, answer: Result<&'a Verdict, String>) -> Self {
+    /// Of the module with this digest.
+    pub fn of(digest: &'a str, answer: Result<&'a Verdict, String>) -> Self {
         let (verdict, error) = match answer {
             Ok(verdict) => (Some(verdict), None),
             Err(error) => (None, Some(error)),

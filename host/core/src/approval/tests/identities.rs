@@ -2,10 +2,10 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
+use standin_domain::contract::{State, User, UserKey};
 
 use crate::approval::testing::{IDP, NOW, OURS, SSO, World, account, alice, texts};
 use crate::approval::{Purpose, Refusal, Unproven};
-use crate::bindings::directory::{State, User, UserKey};
 
 fn sign(world: &mut World, change: impl FnOnce(&mut Value)) -> Result<(), Refusal> {
     let mut claims = world.claims();

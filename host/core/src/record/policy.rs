@@ -1,30 +1,30 @@
 //! Events that are no attempts: what a candidate would have decided otherwise, and which module became live.
 
 use serde::Serialize;
+use standin_domain::contract::Input;
 
 use super::json::{Asked, Judged};
 use super::{Event, RecordError, encode};
-use crate::bindings::types::Input;
 
 /// A candidate and the live module do not decide the same.
-pub(crate) struct Difference<'a> {
+pub struct Difference<'a> {
     /// The request's.
-    pub(crate) correlation_id: &'a str,
+    pub correlation_id: &'a str,
     /// Where the candidate waits.
-    pub(crate) slot: &'a str,
+    pub slot: &'a str,
     /// Whose policy was asked.
-    pub(crate) tenant: &'a str,
+    pub tenant: &'a str,
     /// What decided.
-    pub(crate) live: Judged<'a>,
+    pub live: Judged<'a>,
     /// What did not.
-    pub(crate) candidate: Judged<'a>,
+    pub candidate: Judged<'a>,
     /// What both were asked.
-    pub(crate) input: &'a Input,
+    pub input: &'a Input,
 }
 
 impl Difference<'_> {
     /// The event.
-    pub(crate) fn event(&self) -> Result<Event, RecordError> {
+    pub fn event(&self) -> Result<Event, RecordError> {
         #[derive(Serialize)]
         struct Row<'a> {
             event: &'static str,
@@ -43,22 +43,22 @@ impl Difference<'_> {
 
 /// A slot gets another module.
 #[derive(Debug, Serialize)]
-pub(crate) struct SlotChange<'a> {
+pub struct SlotChange<'a> {
     /// The slot.
-    pub(crate) slot: &'a str,
+    pub slot: &'a str,
     /// Digest of the module that was live.
-    pub(crate) from: Option<&'a str>,
+    pub from: Option<&'a str>,
     /// Digest of the one that is from now on; `None` where the slot is no more.
-    pub(crate) to: Option<&'a str>,
+    pub to: Option<&'a str>,
     /// What that one is called.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// Its version.
-    pub(crate) version: Option<String>,
+    pub version: Option<String>,
 }
 
 /// The event of modules that become live. `because` is `start`, `reload`, `file` or `rollback`, and `not-taken` where the event
 /// before it says so and it did not come to that.
-pub(crate) fn policy_change(because: &str, changes: &[SlotChange<'_>]) -> Result<Event, RecordError> {
+pub fn policy_change(because: &str, changes: &[SlotChange<'_>]) -> Result<Event, RecordError> {
     #[derive(Serialize)]
     struct Row<'a> {
         event: &'static str,

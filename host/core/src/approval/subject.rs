@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use standin_domain::chain::Actor;
+use standin_domain::contract::{Account, Attribute, Machine, State, User, UserKey};
 use standin_domain::facts::Authentication;
 use standin_domain::id;
 pub(super) use standin_domain::own::Kind;
@@ -9,8 +10,6 @@ pub(super) use standin_domain::own::Kind;
 use super::proof::{Question, Unproven};
 use super::token;
 use crate::address::Address;
-use crate::bindings::directory::{Account, Machine, State, User, UserKey};
-use crate::bindings::types::Attribute;
 use crate::registry::{Client, SubjectKind};
 
 /// The `obo_type` of a subject that came by a foreign token.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use standin_domain::caller::accepts_type;
 use standin_domain::chain::{Actor, ChainError};
+use standin_domain::contract::{Attribute, User, UserKey};
 use standin_domain::facts::{Authentication, OF_TOKENS};
 use standin_domain::flow::TYP_ACCESS_TOKEN;
 use standin_domain::id;
@@ -11,8 +12,6 @@ use standin_domain::own::{NotOurs, Own};
 use super::claims::{Claims, Malformed, TimeFault};
 use super::proof::{Question, Unproven};
 use super::subject::{self, AccountIds, Accounts, BY_TOKEN, Kind, Subject};
-use crate::bindings::directory::{User, UserKey};
-use crate::bindings::types::Attribute;
 use crate::evidence::{SeenToken, TokenRole};
 use crate::registry::{Issuer, IssuerRole, SubjectKind, SubjectMapping};
 

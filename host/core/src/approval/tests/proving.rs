@@ -2,12 +2,11 @@
 
 use rstest::rstest;
 use serde_json::{Value, json};
+use standin_domain::contract::{Attribute, Machine, State, User, UserKey};
 use standin_domain::id;
 
 use crate::approval::testing::{API, IDP, NOW, OURS, PSEUDONYM, World, account, alice, issuer, machine, texts};
 use crate::approval::{Unproven, identified};
-use crate::bindings::directory::{Machine, State, User, UserKey};
-use crate::bindings::types::Attribute;
 use crate::evidence::TokenRole;
 use crate::registry::{ALGORITHM, Algorithm, IssuerRole, SubjectKind, SubjectMapping};
 

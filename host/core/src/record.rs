@@ -12,8 +12,8 @@ use self::json::{Asked, Decision, Granted, Origin, Requester};
 use crate::approval::{Approval, Covered};
 use crate::evidence::{Evidence, Stages};
 
-pub(crate) use self::json::Judged;
-pub(crate) use self::policy::{Difference, SlotChange, policy_change};
+pub use self::json::Judged;
+pub use self::policy::{Difference, SlotChange, policy_change};
 
 /// The longest event of the component, in bytes.
 pub const MAX_DETAIL: usize = standin_domain::audit::MAX_EVENT;
@@ -229,7 +229,7 @@ struct Shortened<'a> {
 ///
 /// # Errors
 /// Where `code` is none.
-pub(crate) fn shortened(correlation_id: &str, evidence: &Evidence, code: &str) -> Result<Event, RecordError> {
+pub fn shortened(correlation_id: &str, evidence: &Evidence, code: &str) -> Result<Event, RecordError> {
     let code = if is_code(code) { code } else { return Err(RecordError::Code) };
     let anonymous = evidence.requester().is_none().then(|| code.to_owned());
     let requester = Requester::of(evidence);
@@ -283,12 +283,12 @@ fn component_event(detail: &str) -> Result<Map<String, Value>, RecordError> {
 }
 
 /// Whether the component may give this code: a well-formed one that is not the host's own.
-pub(crate) fn is_components(code: &str) -> bool {
+pub fn is_components(code: &str) -> bool {
     is_code(code) && !is_hosts_own(code)
 }
 
 /// Whether a code is one of those that can stand in the log.
-pub(crate) fn is_code(code: &str) -> bool {
+pub fn is_code(code: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(known)
 }

@@ -1,8 +1,8 @@
 //! Events read back: what a policy was asked, exactly as it was asked then.
 
 use serde::Deserialize;
+use standin_domain::contract::{Attribute, Input, Party};
 
-use crate::bindings::types::{Attribute, Input, Party};
 use crate::json;
 
 /// A question that was put to a policy, and who answered it.
@@ -127,9 +127,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::bindings::types::{Effect, Verdict};
     use crate::evidence::{Evidence, SeenDecision};
     use crate::record::{attempt, host_failure};
+    use standin_domain::contract::{Effect, Verdict};
 
     fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
         vec((any::<String>(), any::<String>()).prop_map(|(name, value)| Attribute { name, value }), 0..4)

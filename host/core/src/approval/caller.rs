@@ -34,7 +34,7 @@ pub(super) fn prove(name: &str, evidence: &Evidence, registry: &dyn Registry, no
 
 /// The registered client that names this issuer and `sub`, if a token of this request that authenticates it says the same. A signature
 /// alone says neither that the token is live, nor that it is meant for us, nor that whoever shows it may.
-pub(crate) fn identified(issuer: &str, sub: &str, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Option<Arc<Client>> {
+pub fn identified(issuer: &str, sub: &str, evidence: &Evidence, registry: &dyn Registry, now: u64) -> Option<Arc<Client>> {
     let says_so = |token: &&SeenToken| {
         token.role == TokenRole::Caller && token.issuer == issuer && token.claims.get("sub").and_then(Value::as_str) == Some(sub)
     };

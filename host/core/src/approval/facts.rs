@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
+use standin_domain::contract::{Attribute, Input};
 use standin_domain::facts;
 
-use crate::bindings::types::{Attribute, Input};
 use crate::json;
 
 /// Leaves out of a completed question what is not of its type; answers the names of that, under those of whom it is about.

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
+use standin_domain::contract::Allowance;
 
 use crate::approval::testing::{API, DIGEST, IDP, NOW, OURS, World, account, alice, texts};
 use crate::approval::{Purpose, Refusal, Unproven};
-use crate::bindings::types::Allowance;
 
 /// What the host chose.
 const JTI: &str = "hosts-own-jti-AAAAAAAA";

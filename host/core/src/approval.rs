@@ -10,29 +10,28 @@ mod facts;
 mod proof;
 mod revocation;
 mod subject;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
 
 use std::sync::Arc;
 
+pub use standin_domain::contract::Purpose;
+use standin_domain::contract::{Allowance, Input};
 use standin_domain::scope;
 
-pub(crate) use self::caller::identified;
+pub use self::caller::identified;
 pub use self::cover::{Covered, Refusal};
-pub use self::proof::Unproven;
-pub(crate) use self::proof::{Proof, examine};
+pub use self::proof::{Proof, Unproven, examine};
 pub use self::revocation::{Revocations, RevocationsAway};
-pub use crate::bindings::keys::Purpose;
-use crate::bindings::types::{Allowance, Input};
 use crate::evidence::SeenDecision;
 use crate::registry::Algorithm;
 
 /// What may be granted at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Grant {
+pub struct Grant {
     scope: Vec<String>,
     audience: Vec<String>,
     ttl: u64,
@@ -40,7 +39,7 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// What the policy's allowance leaves of the question: never more than was asked.
-    pub(crate) fn narrow(input: &Input, allowance: &Allowance) -> Result<Self, Unproven> {
+    pub fn narrow(input: &Input, allowance: &Allowance) -> Result<Self, Unproven> {
         let scope = scope::left_by_policy(&input.scope, allowance.scope.as_deref());
         let scope = scope.map_err(|scope::NothingLeft| Unproven::NothingLeft)?;
         let audience = intersect(&input.audience, allowance.audience.as_deref());
@@ -69,7 +68,7 @@ pub struct Approval {
 
 impl Approval {
     /// Approves what is left of a proven question. `decision` is the question as the host completed it, with its permit.
-    pub(crate) fn new(proof: Proof, grant: Grant, decision: Arc<SeenDecision>) -> Self {
+    pub fn new(proof: Proof, grant: Grant, decision: Arc<SeenDecision>) -> Self {
         Self { used: false, approved_at: decision.input.now, grant, proof, decision }
     }
 
@@ -95,27 +94,27 @@ impl Approval {
     }
 
     /// The question and the permit.
-    pub(crate) fn decision(&self) -> &SeenDecision {
+    pub fn decision(&self) -> &SeenDecision {
         &self.decision
     }
 
     /// The registered id of the caller.
-    pub(crate) fn client_id(&self) -> &str {
+    pub fn client_id(&self) -> &str {
         &self.proof.client.id
     }
 
     /// What the token is signed with; without it, with what the keys have for default.
-    pub(crate) fn algorithm(&self) -> Option<Algorithm> {
+    pub fn algorithm(&self) -> Option<Algorithm> {
         self.proof.algorithm
     }
 
     /// The names of the subject token and its ancestors, none of which may have been revoked; empty where the subject has no token.
-    pub(crate) fn lineage(&self) -> &[String] {
+    pub fn lineage(&self) -> &[String] {
         &self.proof.subject.lineage
     }
 
     /// The actors before the caller, nearest first.
-    pub(crate) fn chain(&self) -> &[String] {
+    pub fn chain(&self) -> &[String] {
         &self.decision.input.chain
     }
 }

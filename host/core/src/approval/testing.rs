@@ -1,38 +1,46 @@
-//! A small world for tests: one registry, one directory answer of every kind, one question.
+//! A small world for tests: one registry, one directory answer of every kind, one question. For hosts' tests too.
+
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "read in tests alone, where what cannot go on ends"
+)]
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use standin_domain::contract::{
+    Account, Allowance, ApiKey, Attribute, Effect, Input, Machine, Party, Reason, State, User, UserKey, Verdict,
+};
 use standin_domain::id;
 
 use super::{Approval, Grant, Unproven, examine};
-use crate::bindings::directory::{Account, ApiKey, Machine, State, User, UserKey};
-use crate::bindings::types::{Allowance, Attribute, Effect, Input, Party, Reason, Verdict};
 use crate::evidence::{Evidence, SeenDecision, TokenRole};
 use crate::registry::{
     Audience, Client, Issuer, IssuerKeys, IssuerRole, Registry, ScopeMode, Step, SubjectKind, SubjectMapping, System,
 };
 
-pub(crate) const NOW: u64 = 1_800_000_000;
-pub(crate) const OURS: &str = "https://obo.example.com";
-pub(crate) const IDP: &str = "https://idp.example.com";
-pub(crate) const SSO: &str = "https://sso.example.com";
-pub(crate) const OWNER: &str = "https://owner.example.com";
-pub(crate) const API: &str = "https://api.example.com";
-pub(crate) const DIGEST: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-pub(crate) const PSEUDONYM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub const NOW: u64 = 1_800_000_000;
+pub const OURS: &str = "https://obo.example.com";
+pub const IDP: &str = "https://idp.example.com";
+pub const SSO: &str = "https://sso.example.com";
+pub const OWNER: &str = "https://owner.example.com";
+pub const API: &str = "https://api.example.com";
+pub const DIGEST: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub const PSEUDONYM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-pub(crate) fn texts(list: &[&str]) -> Vec<String> {
+pub fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|&text| text.to_owned()).collect()
 }
 
 /// Registrations as plain lists.
-pub(crate) struct Book {
-    pub(crate) settings: System,
-    pub(crate) clients: Vec<Client>,
-    pub(crate) identities: Vec<(String, String, String)>,
-    pub(crate) issuers: Vec<Issuer>,
-    pub(crate) audiences: Vec<Audience>,
+pub struct Book {
+    pub settings: System,
+    pub clients: Vec<Client>,
+    pub identities: Vec<(String, String, String)>,
+    pub issuers: Vec<Issuer>,
+    pub audiences: Vec<Audience>,
 }
 
 impl Registry for Book {
@@ -60,7 +68,7 @@ impl Registry for Book {
     }
 }
 
-pub(crate) fn issuer(name: &str, url: &str, role: IssuerRole, mapping: SubjectMapping) -> Issuer {
+pub fn issuer(name: &str, url: &str, role: IssuerRole, mapping: SubjectMapping) -> Issuer {
     Issuer {
         issuer: url.into(),
         name: name.into(),
@@ -76,7 +84,7 @@ pub(crate) fn issuer(name: &str, url: &str, role: IssuerRole, mapping: SubjectMa
     }
 }
 
-pub(crate) fn book() -> Book {
+pub fn book() -> Book {
     let router = Client {
         id: "svc-router".into(),
         tenants: texts(&["acme"]),
@@ -132,7 +140,7 @@ pub(crate) fn book() -> Book {
     }
 }
 
-pub(crate) fn account(id: &str, tenant: &str) -> Account {
+pub fn account(id: &str, tenant: &str) -> Account {
     Account {
         id: id.into(),
         tenant: tenant.into(),
@@ -143,7 +151,7 @@ pub(crate) fn account(id: &str, tenant: &str) -> Account {
     }
 }
 
-pub(crate) fn alice() -> User {
+pub fn alice() -> User {
     User {
         id: "u-1".into(),
         email: "alice@example.com".into(),
@@ -156,7 +164,7 @@ pub(crate) fn alice() -> User {
     }
 }
 
-pub(crate) fn machine() -> Machine {
+pub fn machine() -> Machine {
     Machine {
         id: "m-1".into(),
         ophid: Some("op-1".into()),
@@ -168,15 +176,15 @@ pub(crate) fn machine() -> Machine {
 }
 
 /// Everything a test may turn.
-pub(crate) struct World {
-    pub(crate) book: Book,
-    pub(crate) evidence: Evidence,
-    pub(crate) input: Input,
+pub struct World {
+    pub book: Book,
+    pub evidence: Evidence,
+    pub input: Input,
 }
 
 impl World {
     /// The router has shown its secret; nothing else is known.
-    pub(crate) fn new(kind: &str, subject: String) -> Self {
+    pub fn new(kind: &str, subject: String) -> Self {
         let party =
             |kind: &str, id: String| Party { kind: kind.into(), id, tenants: vec![], provisional: false, attributes: vec![] };
         let input = Input {
@@ -197,28 +205,28 @@ impl World {
         Self { book: book(), evidence, input }
     }
 
-    pub(crate) fn user() -> Self {
+    pub fn user() -> Self {
         Self::of_user(alice())
     }
 
-    pub(crate) fn of_user(user: User) -> Self {
+    pub fn of_user(user: User) -> Self {
         let mut world = Self::new("user", id::user("acme", &user.id));
         world.evidence.saw_user(UserKey::Email(user.email.clone()), Some(&user));
         world
     }
 
-    pub(crate) fn host() -> Self {
+    pub fn host() -> Self {
         Self::of_host(machine(), alice())
     }
 
-    pub(crate) fn of_host(machine: Machine, user: User) -> Self {
+    pub fn of_host(machine: Machine, user: User) -> Self {
         let mut world = Self::new("host", id::host("acme", &machine.id));
         world.evidence.saw_machine(Some(&machine));
         world.evidence.saw_user(UserKey::Id(user.id.clone()), Some(&user));
         world
     }
 
-    pub(crate) fn stranger() -> Self {
+    pub fn stranger() -> Self {
         let mut world = Self::new("envoy", id::provisional("acme", PSEUDONYM));
         world.evidence.saw_user(UserKey::Email("new@example.com".into()), None);
         world.evidence.saw_pseudonym("provisional:acme".into(), "new@example.com".into(), PSEUDONYM);
@@ -226,7 +234,7 @@ impl World {
         world
     }
 
-    pub(crate) fn foreign(change: impl FnOnce(&mut Value)) -> Self {
+    pub fn foreign(change: impl FnOnce(&mut Value)) -> Self {
         let mut claims = json!({
             "iss": IDP, "sub": "alice", "aud": OURS, "exp": NOW + 3600, "iat": NOW, "jti": "foreign-1", "tenant": "acme",
             "scope": "read write", "acr": "high",
@@ -243,7 +251,7 @@ impl World {
         world
     }
 
-    pub(crate) fn joined(user: User, change: impl FnOnce(&mut Value)) -> Self {
+    pub fn joined(user: User, change: impl FnOnce(&mut Value)) -> Self {
         let mut claims = json!({
             "iss": SSO, "sub": "x", "email": "alice@example.com", "aud": [OURS, "x"], "exp": NOW + 3600, "tenant": "acme",
             "scp": ["read", "write"],
@@ -262,7 +270,7 @@ impl World {
     }
 
     /// A subject whose name the issuer owns; what the directory answers about it.
-    pub(crate) fn owned(user: Option<User>, change: impl FnOnce(&mut Value)) -> Self {
+    pub fn owned(user: Option<User>, change: impl FnOnce(&mut Value)) -> Self {
         let mut claims =
             json!({ "iss": OWNER, "sub": "u-1", "aud": OURS, "exp": NOW + 3600, "tenant": "acme", "scope": "read write" });
         change(&mut claims);
@@ -278,7 +286,7 @@ impl World {
         world
     }
 
-    pub(crate) fn own(change: impl FnOnce(&mut Value)) -> Self {
+    pub fn own(change: impl FnOnce(&mut Value)) -> Self {
         let mut claims = json!({
             "iss": OURS, "sub": "user:acme:u-1", "aud": "https://router.example.com", "exp": NOW + 200, "iat": NOW,
             "jti": "own-token-own-token-own", "tenant": "acme", "scope": "read", "obo_type": "user", "account_id": "a-1",
@@ -298,17 +306,17 @@ impl World {
         world
     }
 
-    pub(crate) fn client(&mut self) -> &mut Client {
+    pub fn client(&mut self) -> &mut Client {
         &mut self.book.clients[0]
     }
 
     /// Whether the question is proven; completes it.
-    pub(crate) fn examine(&mut self) -> Result<(), Unproven> {
+    pub fn examine(&mut self) -> Result<(), Unproven> {
         examine(&mut self.input, &self.evidence, &self.book, NOW).map(|_proof| ())
     }
 
     /// The approval of a policy that allows this.
-    pub(crate) fn approve_within(&mut self, allowance: Allowance) -> Result<Approval, Unproven> {
+    pub fn approve_within(&mut self, allowance: Allowance) -> Result<Approval, Unproven> {
         let proof = examine(&mut self.input, &self.evidence, &self.book, NOW)?;
         let grant = Grant::narrow(&self.input, &allowance)?;
         let verdict = Verdict {
@@ -328,12 +336,12 @@ impl World {
         Ok(Approval::new(proof, grant, Arc::new(decision)))
     }
 
-    pub(crate) fn approve(&mut self) -> Approval {
+    pub fn approve(&mut self) -> Approval {
         self.approve_within(Allowance { scope: None, audience: None, ttl: None }).unwrap()
     }
 
     /// Claims that the approval covers.
-    pub(crate) fn claims(&self) -> Value {
+    pub fn claims(&self) -> Value {
         let mut claims = json!({
             "iss": OURS, "sub": self.input.subject.id, "aud": API, "exp": NOW + u64::from(self.input.ttl), "iat": NOW,
             "jti": "abcdefghijklmnopqrstuv", "client_id": "svc-router", "scope": "read",
