@@ -1,6 +1,7 @@
 //! The contract in `wit/`, as wasmtime sees it. Generated, the only place where generated code is let in, but for interfaces whose values are
 //! the domain's own.
 
+pub mod decision_point;
 pub mod directory;
 pub mod keys;
 pub mod registry;
@@ -54,10 +55,9 @@ pub mod core {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "standin",
-        imports: { "standin:obo/decision-point.judge": async | trappable },
         exports: { default: async },
         with: {
-            "standin:obo/decision-point.approval": crate::approval::Approval,
+            "standin:obo/decision-point": crate::bindings::decision_point,
             "standin:obo/types": crate::bindings::types,
             "standin:obo/directory": crate::bindings::directory,
             "standin:obo/registry": crate::bindings::registry,
@@ -80,6 +80,5 @@ pub mod module {
 }
 
 pub use self::core::exports::standin::obo::obo;
-pub use self::core::standin::obo::decision_point;
 pub use self::data::standin::obo::{audit, http, store};
 pub use self::face::exports::standin::obo::endpoint;

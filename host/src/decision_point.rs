@@ -1,9 +1,9 @@
 //! Import `decision-point`: asks the live policy and keeps the approval. The port, and its link to the component.
 
-mod limits;
-
 use std::sync::Arc;
 
+use standin_core::limits;
+pub(crate) use standin_core::limits::{both, describe, shorten, verdict as check};
 use standin_core::registry::Registry;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
@@ -15,8 +15,6 @@ use crate::clock::Clock;
 use crate::door::{Crowded, Turn};
 use crate::evidence::{Evidence, SeenDecision, SeenOrigin, Stage};
 use crate::tape::{Completed, Completes, Taped};
-
-pub(crate) use self::limits::{both, describe, shorten, verdict as check};
 
 /// A verdict and the module that gave it.
 #[derive(Debug, Clone)]

@@ -57,7 +57,7 @@ const GUEST: Layout = Layout {
 const CORE: Layout = Layout {
     source: "../host/core/src",
     layers: &[
-        &["hex", "clock", "peer", "address", "json", "claimed", "presented", "registry"],
+        &["hex", "clock", "peer", "address", "json", "claimed", "presented", "registry", "limits"],
         &["evidence"],
         &["approval", "record"],
     ],

@@ -24,7 +24,6 @@ use standin_domain::ports::{
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::World;
-use super::crossing;
 use super::still::Still;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -193,7 +192,7 @@ impl DecisionPoint for Native<'_> {
         let Inside { evidence, table, decision_point, .. } = &mut *self.inside.borrow_mut();
         let mut view = DecisionPointView { ctx: decision_point, evidence, table, correlation_id: CORRELATION };
         let judged = self.world.wait(decision_point::Host::judge(&mut view, input.clone())).expect("a table with room");
-        let decision_point::Judged { verdict, module_digest, approval } = judged.map_err(crossing::no_verdict)?;
+        let decision_point::Judged { verdict, module_digest, approval } = judged?;
         Ok(Judged { verdict, module_digest, approval })
     }
 

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
-
-use crate::bindings::decision_point::JudgeError;
-use crate::bindings::types::{Allowance, Attribute, Effect, Input, Verdict};
+use standin_domain::contract::{Allowance, Attribute, Effect, Input, JudgeError, Verdict};
 
 /// The most scopes or audiences in one list.
 const MAX_ITEMS: usize = 128;
@@ -23,7 +21,10 @@ const MAX_NAME: usize = 4 * 1024;
 const MAX_FACT: usize = 8 * 1024;
 
 /// A question must be small and well formed before anything is done with it.
-pub(super) fn question(input: &Input) -> Result<(), JudgeError> {
+///
+/// # Errors
+/// Where it is not.
+pub fn question(input: &Input) -> Result<(), JudgeError> {
     let texts = [&input.caller.id, &input.subject.id, &input.subject.kind, &input.tenant, &input.flow];
     if texts.into_iter().chain(&input.step).any(|text| text.len() > MAX_NAME) {
         return Err(JudgeError::TooLarge);
@@ -37,7 +38,10 @@ pub(super) fn question(input: &Input) -> Result<(), JudgeError> {
 }
 
 /// The same of what the edge says: few facts, none twice. One that is no JSON is left out later.
-pub(super) fn edge(facts: &[Attribute]) -> Result<(), JudgeError> {
+///
+/// # Errors
+/// Where it is not.
+pub fn edge(facts: &[Attribute]) -> Result<(), JudgeError> {
     let mut names = HashSet::new();
     for fact in facts.iter().filter(|fact| fact.name.starts_with("edge.")) {
         if names.len() >= MAX_ATTRIBUTES || fact.name.len() > MAX_TEXT || fact.value.len() > MAX_FACT {
@@ -54,12 +58,15 @@ pub(super) fn edge(facts: &[Attribute]) -> Result<(), JudgeError> {
 ///
 /// # Errors
 /// Where it is not.
-pub(crate) fn verdict(verdict: &Verdict) -> Result<(), JudgeError> {
+pub fn verdict(verdict: &Verdict) -> Result<(), JudgeError> {
     judgement(verdict, 1)
 }
 
 /// The same of what two modules, the platform's and a tenant's, say together.
-pub(super) fn joined(verdict: &Verdict) -> Result<(), JudgeError> {
+///
+/// # Errors
+/// Where it is not.
+pub fn joined(verdict: &Verdict) -> Result<(), JudgeError> {
     judgement(verdict, 2)
 }
 
@@ -87,7 +94,7 @@ fn judgement(verdict: &Verdict, modules: usize) -> Result<(), JudgeError> {
 ///
 /// # Errors
 /// Where they contradict each other.
-pub(crate) fn both(target: Verdict, origin: Verdict) -> Result<Verdict, JudgeError> {
+pub fn both(target: Verdict, origin: Verdict) -> Result<Verdict, JudgeError> {
     let effect = match (target.effect, origin.effect) {
         (Effect::Permit(one), Effect::Permit(other)) => Effect::Permit(Allowance {
             scope: meet(one.scope, other.scope),
@@ -118,7 +125,7 @@ fn meet(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<Stri
 }
 
 /// For the audit record.
-pub(crate) fn describe(why: &JudgeError) -> String {
+pub fn describe(why: &JudgeError) -> String {
     match why {
         JudgeError::Module(text) => format!("the policy answered with an error: {}", shorten(text)),
         JudgeError::Trapped => "the policy trapped".to_owned(),
@@ -131,7 +138,7 @@ pub(crate) fn describe(why: &JudgeError) -> String {
 }
 
 /// The text, cut between two characters where it is too long.
-pub(crate) fn shorten(text: &str) -> &str {
+pub fn shorten(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default()
 }
 
