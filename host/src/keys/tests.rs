@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use rstest::rstest;
 use serde_json::{Value, json};
+use standin_domain::error::NOT_RELEASED;
 
 use super::testing::{CORP, EDGE, Health, OWN, Own, Registered, Signer, Stand, set};
 use super::*;
