@@ -27,7 +27,9 @@ const ARGUMENTS: [&str; 8] = [
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotOptimised {
     /// The tool is not there.
-    #[error("without {TOOL} (package binaryen) it is a quarter larger, and slower by some percent; once that is there: `touch host/build.rs`")]
+    #[error(
+        "without {TOOL} (package binaryen) it is a quarter larger, and slower by some percent; once that is there: `touch host/build.rs`"
+    )]
     Missing,
     /// It failed.
     #[error("{TOOL} failed: {0}")]

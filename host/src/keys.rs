@@ -195,7 +195,8 @@ impl KeysView<'_> {
         let id = self.audit.correlation_id();
         let event =
             record::minted(id, self.evidence, approval, covered, event).map_err(|error| KeyError::Refused(error.to_string()))?;
-        let otherwise = record::not_released(id, approval.client_id(), &covered.jti).map_err(|error| KeyError::Refused(error.to_string()))?;
+        let otherwise =
+            record::not_released(id, approval.client_id(), &covered.jti).map_err(|error| KeyError::Refused(error.to_string()))?;
         self.audit.announce(event, otherwise).await.map_err(|error| self.unrecorded(&error))
     }
 

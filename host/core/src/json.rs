@@ -82,7 +82,9 @@ pub fn field<'de, D: Deserializer<'de>>(parser: D) -> Result<Value, D::Error> {
 pub fn members<'de, D: Deserializer<'de>>(parser: D) -> Result<Map<String, Value>, D::Error> {
     match Strict.deserialize(parser)? {
         Value::Object(members) => Ok(members),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(D::Error::custom("not an object")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(D::Error::custom("not an object"))
+        }
     }
 }
 

@@ -147,9 +147,8 @@ impl Suite {
             move |source| CaseError::File { file, source }
         };
         let (base_name, base_text) = base.unwrap_or(("base.json", BASE));
-        let base = json::value(base_text).and_then(|base| {
-            if base.is_object() { Ok(base) } else { Err(serde::de::Error::custom("not a JSON object")) }
-        });
+        let base = json::value(base_text)
+            .and_then(|base| if base.is_object() { Ok(base) } else { Err(serde::de::Error::custom("not a JSON object")) });
         let base = base.map_err(broken(base_name))?;
         let mut read = BTreeMap::new();
         for (name, text) in files {

@@ -78,7 +78,8 @@ impl Store for SqliteStore {
     async fn get_many(&self, space: Space, keys: &[Vec<u8>]) -> Result<Vec<Option<Entry>>, StoreError> {
         check_read(keys)?;
         let now = self.clock.now().as_secs();
-        let live = |tx: &Connection, key: &[u8]| -> Result<_, Fault> { Ok(found(tx, space, key)?.filter(|e| e.expires_at > now)) };
+        let live =
+            |tx: &Connection, key: &[u8]| -> Result<_, Fault> { Ok(found(tx, space, key)?.filter(|e| e.expires_at > now)) };
         let answer = match keys {
             [key] => self.database.ask(|tx| Ok(vec![live(tx, key)?])),
             keys => self.database.read(|tx| keys.iter().map(|key| live(tx, key)).collect()),

@@ -86,7 +86,9 @@ impl Desk {
         count(why.name());
         match of {
             Of::Known => tracing::warn!(correlation_id = header.correlation_id, why = why.name(), "a request has no tape"),
-            Of::Stranger => tracing::debug!(correlation_id = header.correlation_id, why = why.name(), "a stranger's request has no tape"),
+            Of::Stranger => {
+                tracing::debug!(correlation_id = header.correlation_id, why = why.name(), "a stranger's request has no tape")
+            }
         }
     }
 

@@ -210,7 +210,10 @@ fn an_attribute_reads_only_one_way() {
         (format!(r#"{{"level": {}}}"#, crate::json::testing::bomb(45)), "a member has a name that is no data"),
     ] {
         let faults = rig().faults(account(&attributes), Mode::Upsert);
-        assert!(faults.len() == 1 && faults[0].starts_with("accounts[0].attributes") && faults[0].contains(problem), "{faults:?}");
+        assert!(
+            faults.len() == 1 && faults[0].starts_with("accounts[0].attributes") && faults[0].contains(problem),
+            "{faults:?}"
+        );
     }
 }
 
