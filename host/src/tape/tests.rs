@@ -176,7 +176,6 @@ fn a_queue_that_is_full_drops_and_waits_for_nobody() {
     let tapes: Vec<Tape> = (0..100).map(|at| tape(&recorder, &format!("c-{at}"))).collect();
     for recording in &tapes {
         record(recording);
-        recording.attributed();
         recording.finish();
     }
     recorder.flush();
@@ -189,11 +188,8 @@ fn strangers_who_wait_leave_room_for_those_who_are_known() {
     let place = Place::new();
     let recorder = place.recorder_with(Arc::new(SystemClock::default()), Arc::new(Slow));
     let hand_in = |name: &str, known: bool| {
-        let recording = tape(&recorder, name);
+        let recording = if known { tape(&recorder, name) } else { recorder.tape(name) };
         record(&recording);
-        if known {
-            recording.attributed();
-        }
         recording.finish();
     };
     (0..100).for_each(|at| hand_in(&format!("s-{at}"), false));
