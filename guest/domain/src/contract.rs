@@ -8,6 +8,7 @@ pub mod decision_point;
 pub mod directory;
 pub mod endpoint;
 pub mod keys;
+mod redacted;
 pub mod registry;
 pub mod types;
 

@@ -63,7 +63,7 @@ pub struct Descriptor {
 }
 
 /// A security token and its RFC 8693 §3 type URI.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[cfg_attr(feature = "wasmtime", derive(ComponentType, Lift, Lower, Serialize, Deserialize), component(record))]
 pub struct Token {
     /// The token.
@@ -102,7 +102,7 @@ pub struct StoredDelegation {
 }
 
 /// How the caller proves who it is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[cfg_attr(feature = "wasmtime", derive(ComponentType, Lift, Lower, Serialize, Deserialize), component(variant))]
 pub enum Credential {
     /// RFC 6749 §2.3.1.
@@ -123,7 +123,7 @@ pub enum Credential {
 }
 
 /// A client id and one of its live secrets.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[cfg_attr(feature = "wasmtime", derive(ComponentType, Lift, Lower, Serialize, Deserialize), component(record))]
 pub struct ClientSecret {
     /// The client's id.
@@ -151,7 +151,7 @@ pub struct Certificate {
 }
 
 /// A DPoP proof (RFC 9449) with the method and URL it has to match.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[cfg_attr(feature = "wasmtime", derive(ComponentType, Lift, Lower, Serialize, Deserialize), component(record))]
 pub struct DpopProof {
     /// The proof.
@@ -289,7 +289,7 @@ pub struct Verdict {
 }
 
 /// A token and what RFC 8693 §2.2.1 says beside it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[cfg_attr(feature = "wasmtime", derive(ComponentType, Lift, Lower, Serialize, Deserialize), component(record))]
 pub struct Minted {
     /// The token.
